@@ -40,15 +40,15 @@ fn run(name: &str, seconds: &str, seed: &str) -> Result<(), String> {
     let target = TARGETS.into_iter().find(|target| target.name == name);
     let target = target.ok_or_else(|| format!("there is no target {name}"))?;
     let seconds = seconds.parse().map_err(|_| format!("{seconds} is not a number of seconds"))?;
-    let seed = seed.parse().map_err(|_| format!("{seed} is not a seed"))?;
+    let seed = seed.parse().map_err(|_| format!("{seed} is not a valid seed"))?;
     let current = Current::default();
     let watched = current.clone();
     let worker = thread::spawn(move || fuzz(target, seed, Duration::from_secs(seconds), &current));
-    // A thread that is stuck cannot be stopped, so this only reports its input.
+    // A thread that is stuck cannot be stopped, so the loop only reports its input.
     while !worker.is_finished() {
         thread::sleep(Duration::from_millis(50));
         if let Some(input) = watched.stuck() {
-            return Err(format!("{name}, seed {seed}: takes over {STUCK:?}\n{}", shown(&input)));
+            return Err(format!("{name}, seed {seed}: more than {STUCK:?} for\n{}", shown(&input)));
         }
     }
     worker.join().unwrap_or_else(|_| Err("the driver failed".to_owned()))
@@ -91,7 +91,7 @@ impl Current {
         *self.lock() = Some(Input { bytes: bytes.to_vec(), since: Instant::now() });
     }
 
-    /// Returns the input if it takes too long.
+    /// Returns the current input if it takes too long.
     fn stuck(&self) -> Option<Vec<u8>> {
         let current = self.lock();
         let stuck = current.as_ref().filter(|input| input.since.elapsed() > STUCK)?;

@@ -2,10 +2,11 @@
 
 use fastrand::Rng;
 
-/// Returns an input made of one or more of the seeds.
+/// Returns a new input made of one or more of the seeds.
 pub fn mutate(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     let mut input = rng.choice(seeds).cloned().unwrap_or_default();
-    // Usually few changes: parsers refuse an input that is far from every seed at its first byte.
+    // Usually few changes, because parsers refuse an input with many changes at one of its first
+    // bytes.
     for _ in 0..1 << rng.u32(0..4) {
         change(&mut input, seeds, rng);
     }
@@ -44,7 +45,7 @@ fn stretch(of: &[u8], rng: &mut Rng) -> std::ops::Range<usize> {
     start..start + rng.usize(..=longest)
 }
 
-/// Bytes with a meaning in the formats.
+/// Bytes with a special meaning in the formats.
 const ODD: &[u8] = b"\0\t\n\r \"#%'*+,-./0179:;<=>@AZ[\\]_az{|}\x7f\x80\xc3\xff";
 /// Numbers at the limits of integer types.
 const NUMBERS: [&str; 6] = [

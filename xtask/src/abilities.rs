@@ -1,6 +1,6 @@
-//! Requirements of some tests that no package provides.
+//! Capabilities of the machine that some tests need and that no package provides.
 //!
-//! Owns the list, and the report of the tests skipped without them.
+//! Owns the list of capabilities, and the report of the tests that are skipped without them.
 
 use std::net::TcpListener;
 
@@ -10,7 +10,7 @@ use crate::step::works;
 #[derive(Debug)]
 pub(crate) struct Ability {
     name: &'static str,
-    /// Tests with this text in their name need it.
+    /// Tests with this text in their name need the capability.
     pub(crate) in_test_names: &'static str,
     is_here: fn() -> bool,
 }

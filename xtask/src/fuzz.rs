@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/`, each for a limited time.
 //!
-//! Uses libFuzzer if a nightly Rust with cargo-fuzz is installed. Otherwise it uses the targets'
-//! own driver, which runs everywhere but does not measure coverage.
+//! Uses libFuzzer if a nightly Rust with cargo-fuzz is installed. Otherwise uses the targets' own
+//! driver, which runs everywhere but does not measure coverage.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::step::{Steps, cargo, succeed, works};
 
-/// Runs the named target, or all. A failure does not stop the others.
+/// Runs the named target, or all targets. A failure of one target does not stop the others.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
     let mut steps = Steps::default();
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if libfuzzer {
         succeed(driver("run").args(["--quiet", "--", "seeds", "fuzz/corpus"]))?;
     } else {
-        println!("no nightly Rust with cargo-fuzz: the driver of the targets runs them");
+        println!("no nightly Rust with cargo-fuzz is installed: using the built-in driver");
     }
     let start = if libfuzzer { by_libfuzzer } else { by_driver };
     let outcomes = targets
@@ -105,7 +105,7 @@ fn random() -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// One minute for each target.
+/// Run time of each target by default: one minute.
 const SECONDS: u64 = 60;
 const USAGE: &str = "expected [TARGET] [--seconds N] [--seed N]";
 

@@ -1,8 +1,8 @@
 //! Allowed dependencies: `deny.toml`, checked by cargo-deny or by a small substitute.
 //!
-//! Continuous integration runs cargo-deny. Installing it takes minutes, so if it is missing,
-//! this module checks licences and banned crates from the same file. It finds a forbidden
-//! dependency before a push.
+//! Continuous integration runs cargo-deny. Installing cargo-deny takes minutes. If it is missing,
+//! this module checks licences, banned crates and sources by the same file, so that a forbidden
+//! dependency is found before a push.
 
 use std::iter::Peekable;
 use std::process::Command;
@@ -27,7 +27,8 @@ pub(crate) fn run() -> Result<(), Failure> {
                 "bans",
                 "sources",
             ]);
-            // The workspaces share one list of duplicates.
+            // Both workspaces use one list of duplicates, so some entries match only in the other
+            // workspace.
             succeed(deny.args(["--allow", "unmatched-skip"]))?;
         }
         return Ok(());
@@ -71,8 +72,8 @@ struct Ban {
 }
 
 impl Policy {
-    /// Parses the lists `targets`, `allow` and `exceptions`, and the tables of `deny` in `[bans]`,
-    /// one entry per line. This subset of TOML is enough for our file.
+    /// Parses the lists `targets`, `allow`, `exceptions` and `deny`, with one entry per line. This
+    /// subset of TOML is sufficient for our file.
     fn parse(text: &str) -> Result<Self, Failure> {
         let mut policy = Self::default();
         let mut list = "";
@@ -96,7 +97,7 @@ impl Policy {
         }
         if policy.allowed.is_empty() || policy.banned.is_empty() {
             return Err(Failure::new(format!(
-                "{POLICY_FILE}: found no allowed licences or no bans, one per line"
+                "{POLICY_FILE}: expected lists `allow` and `deny` with one entry per line"
             )));
         }
         Ok(policy)

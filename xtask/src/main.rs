@@ -1,7 +1,7 @@
 //! The project's tasks: `cargo xtask help` lists them.
 //!
-//! Owns the steps of continuous integration, and the checks that no other tool makes. Depends on no
-//! crate of longshore, so that it builds in seconds and works when longshore does not build.
+//! Owns the steps of continuous integration, and the checks that no other tool performs. Depends on
+//! no crate of longshore, so that xtask builds in seconds and works when longshore does not build.
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "tasks print to the terminal")]
 
@@ -51,7 +51,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
             print!("{HELP}");
             Ok(())
         }
-        _ => Err(Failure::new("there is no such task; `cargo xtask help` lists them")),
+        _ => Err(Failure::new("there is no such task; `cargo xtask help` lists the tasks")),
     }
 }
 
@@ -82,5 +82,5 @@ cargo xtask TASK
                  longshore, in N rounds [default: 5]; only the rows whose name contains TEXT
   fix            format, and apply clippy's suggestions
   layers         check the imports in the sources against the tables in docs/design.md
-  help           this text
+  help           print this text
 ";

@@ -11,7 +11,8 @@ use crate::step::cargo;
 
 /// Returns the workspace's root, the folder of its `Cargo.toml`.
 ///
-/// Read at run time: two checkouts that share a target folder also share this program.
+/// Reads `CARGO_MANIFEST_DIR` at run time, because two checkouts that share a target folder also
+/// share this program.
 pub(crate) fn root() -> PathBuf {
     let own = std::env::var_os("CARGO_MANIFEST_DIR");
     let own = own.map_or_else(|| PathBuf::from("xtask"), PathBuf::from);
@@ -69,7 +70,7 @@ impl Metadata {
         Self::load_with(&[])
     }
 
-    /// Loads the metadata with more arguments for `cargo metadata`.
+    /// Loads the metadata with additional arguments for `cargo metadata`.
     pub(crate) fn load_with(arguments: &[&str]) -> Result<Self, Failure> {
         let mut command = cargo();
         command.args(["metadata", "--format-version", "1", "--all-features"]).args(arguments);
@@ -87,7 +88,7 @@ impl Metadata {
         self.packages.iter().filter(|package| self.is_member(package))
     }
 
-    /// Returns the packages from other sources.
+    /// Returns the packages that are not members of the workspace.
     pub(crate) fn dependencies(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| !self.is_member(package))
     }
@@ -137,7 +138,7 @@ impl Metadata {
 /// The dependencies of a package, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dependencies {
-    /// Dependencies in its `Cargo.toml`.
+    /// Dependencies in the package's `Cargo.toml`.
     pub(crate) direct: BTreeSet<String>,
     /// Direct and transitive dependencies.
     pub(crate) all: BTreeSet<String>,
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn dev_dependencies_are_not_counted() {
+    fn normal_dependencies_exclude_dev_dependencies() {
         let found = metadata().normal_dependencies();
         let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
         assert_eq!(found["own"].direct, set(&["near"]));

@@ -1,7 +1,7 @@
 //! The clients that longshore replaces, installed from the Python package index into a virtual
 //! environment below the target folder.
 //!
-//! Owns the installation. The testkit has the list of packages and runs them.
+//! Owns the installation. The testkit has the list of packages and runs the clients.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::step::succeed;
 /// The name of the environment's folder, and of the test target that needs it.
 pub(crate) const NAME: &str = "predecessors";
 
-/// Creates the environment, unless it exists with the listed requirements.
+/// Creates the environment, unless it already exists with the listed requirements.
 pub(crate) fn set_up() -> Result<(), Failure> {
     let (folder, wanted) = (folder()?, requirements()?);
     if is_current(&folder, &wanted) {
@@ -32,7 +32,7 @@ pub(crate) fn set_up() -> Result<(), Failure> {
 /// Checks that the clients are installed.
 ///
 /// # Errors
-/// The command that installs them.
+/// Names the command that installs the clients.
 pub(crate) fn check() -> Result<(), Failure> {
     let (folder, wanted) = (folder()?, requirements()?);
     if is_current(&folder, &wanted) {
@@ -66,8 +66,8 @@ fn make(folder: &Path) -> Result<(), Failure> {
     made
 }
 
-/// Returns `pip install -r`, which never prompts and fails without a network. The user's
-/// configuration selects the package index.
+/// Returns the command `pip install -r`, which never prompts, and fails without a network. The
+/// user's configuration selects the package index.
 fn install(folder: &Path) -> Command {
     let mut command = Command::new(python(folder));
     command

@@ -6,7 +6,7 @@ use crate::{peers, python_clients, tools};
 /// Installs all requirements, as far as possible.
 ///
 /// # Errors
-/// The missing requirements, one per line.
+/// Lists the missing requirements, one per line.
 pub(crate) fn run() -> Result<(), Failure> {
     let tools = [tools::FMT.set_up(), tools::CLIPPY.set_up()];
     let tools = tools.into_iter().filter_map(Result::err);

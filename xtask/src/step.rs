@@ -1,4 +1,4 @@
-//! Steps of a task. Each step is announced and timed; a failure ends the task.
+//! Steps of a task. Each step is announced and timed.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -42,12 +42,12 @@ impl Steps {
     }
 }
 
-/// Returns the cargo that runs this task.
+/// Returns a command for the cargo that runs this task.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs a command with visible output, and expects success.
+/// Runs a command with visible output. Fails if the command fails.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
     println!("{}", shown(command));
     let status = command.stdin(Stdio::null()).status();
@@ -79,7 +79,7 @@ pub(crate) fn follow(
     Ok(child.wait().map_err(broken)?.success())
 }
 
-/// Returns true if a command can be run and succeeds; its output is hidden.
+/// Returns true if a command can be run and succeeds. Hides its output.
 pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());

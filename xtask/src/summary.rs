@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-/// The numbers of passed and failed tests. Displayed as the closing line of `cargo xtask test`.
+/// The numbers of passed and failed tests: the closing line of `cargo xtask test`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    /// Tests that were skipped by name, because their peer is missing.
+    /// Tests that were skipped by name, because a requirement is missing.
     pub(crate) left_out: u64,
     /// The names of tests that failed.
     pub(crate) failures: Vec<String>,
 }
 
 impl Summary {
-    /// Adds a line, if it is a test binary's result, or a failed test.
+    /// Adds a line of output if it is the result of a test binary or names a failed test.
     pub(crate) fn read(&mut self, line: &str) {
         let failure = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"));
         self.failures.extend(failure.map(str::to_owned));

@@ -11,7 +11,7 @@ use crate::{layers, licences, python_clients, setup};
 /// A part that can be run alone, here and as a job of continuous integration.
 struct Part {
     name: &'static str,
-    /// Checks for the tool that it needs besides cargo.
+    /// Checks for the tool that the part needs besides cargo.
     check: fn() -> Result<(), Failure>,
     work: fn(&mut Run) -> Result<(), Failure>,
 }
@@ -47,14 +47,14 @@ pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
     }
     if let Err(failure) = &outcome {
         println!("{failure}");
-        // A failure before any test must show in the closing line.
+        // The closing line must report a failure even if no test ran.
         run.summary.failed = run.summary.failed.max(1);
     }
     println!("\n{}", run.summary);
     outcome
 }
 
-/// The results so far.
+/// The results of the finished parts.
 #[derive(Debug, Default)]
 struct Run {
     steps: Steps,
@@ -69,7 +69,7 @@ impl Run {
         self.steps.step("set-up", || {
             let outcome = peers::may_install().map_err(Failure::new).and_then(|()| setup::run());
             if let Err(failure) = outcome {
-                println!("not everything is set up: {failure}");
+                println!("the set-up is incomplete: {failure}");
             }
             Ok(())
         })?;
@@ -108,8 +108,8 @@ fn format(run: &mut Run) -> Result<(), Failure> {
     run.steps.cargo("format of the fuzz targets", &fuzz)
 }
 
-/// Checks all targets, so that dependencies have the same features as in tests and in all parts are
-/// built once.
+/// Checks all targets. Dependencies then have the same features as in the tests, so all parts share
+/// one build of them.
 fn clippy(run: &mut Run) -> Result<(), Failure> {
     let mut check = |name: &str, targets: &[&str]| {
         let workspace = ["clippy", "--workspace"];
@@ -120,8 +120,8 @@ fn clippy(run: &mut Run) -> Result<(), Failure> {
     check("clippy of the comparison", &["--test", python_clients::NAME])
 }
 
-/// Checks the published crates with each feature alone, and with none. The other parts have the
-/// default features, and all of them.
+/// Checks the published crates with each feature alone, and without features. The other parts use
+/// the default features or all features.
 fn features(run: &mut Run) -> Result<(), Failure> {
     let mut each = vec!["hack", "clippy", "--workspace", "--ignore-private", "--each-feature"];
     each.extend(["--exclude-features", "default", "--exclude-all-features"]);
@@ -140,7 +140,7 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
     run.left_out.extend(missing.reports());
     run.steps.step("tests", || tests(&missing, &[], &mut run.summary))?;
     if run.summary.left_out > 0 {
-        run.left_out.push(format!("{} tests in all, by name", run.summary.left_out));
+        run.left_out.push(format!("{} tests in total, by name", run.summary.left_out));
     }
     Ok(())
 }
@@ -196,7 +196,7 @@ fn tests(missing: &Missing, targets: &[&str], summary: &mut Summary) -> Result<(
 fn verdict(summary: &Summary, succeeded: bool) -> Result<(), Failure> {
     match summary {
         Summary { failed: 1.., .. } => Err(Failure::new(format!("{summary}"))),
-        _ if !succeeded => Err(Failure::new("a test binary crashed, or was not built")),
+        _ if !succeeded => Err(Failure::new("a test binary crashed or was not built")),
         Summary { passed: 0, .. } => Err(Failure::new("no test ran")),
         _ => Ok(()),
     }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_passed_tests_is_a_failure() {
+    fn a_run_succeeds_only_if_tests_passed_and_nothing_failed() {
         for (passed, failed, succeeded, good) in
             [(3, 0, true, true), (3, 1, false, false), (3, 0, false, false), (0, 0, true, false)]
         {

@@ -21,10 +21,10 @@ pub(crate) const HACK: Tool =
     Tool { subcommand: "hack", install: &["cargo", "install", "--locked", "cargo-hack"] };
 
 impl Tool {
-    /// Checks that it is installed.
+    /// Checks that the tool is installed.
     ///
     /// # Errors
-    /// The command that installs it.
+    /// Names the command that installs the tool.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if works("cargo", &[self.subcommand, "--version"]) {
             return Ok(());

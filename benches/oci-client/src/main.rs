@@ -33,7 +33,8 @@ async fn main() -> Outcome {
     }
 }
 
-/// Copies an image through memory: the crate has no copy, so this pulls all layers and pushes them.
+/// Copies an image through memory. The crate has no copy operation, so all layers are pulled and
+/// then pushed.
 async fn copy(client: &Client, source: &Reference, target: &Reference) -> Outcome {
     let accepted = vec!["application/vnd.oci.image.layer.v1.tar"];
     let image = client.pull(source, &RegistryAuth::Anonymous, accepted).await?;
@@ -42,7 +43,7 @@ async fn copy(client: &Client, source: &Reference, target: &Reference) -> Outcom
     Ok(())
 }
 
-/// Writes each layer to its own file, several in parallel.
+/// Writes the config and each layer to a separate file, several in parallel.
 async fn pull(client: &Client, source: &Reference, folder: &Path) -> Outcome {
     tokio::fs::create_dir_all(folder).await?;
     client.auth(source, &RegistryAuth::Anonymous, RegistryOperation::Pull).await?;

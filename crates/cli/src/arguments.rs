@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: commands, global options and help texts.
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Manifest(command::manifest::Command),
     /// Print an image's configuration.
     Config(command::config::Arguments),
-    /// Show an image or artifact and its parts.
+    /// Show the details of an image or artifact.
     Inspect(command::inspect::Arguments),
     /// List the platforms of an image.
     Platforms(command::platforms::Arguments),
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Pull(command::pull::Arguments),
     /// Copy an image from this machine to a registry.
     Push(command::push::Arguments),
-    /// List the referrers of a manifest: signatures, SBOMs, attestations.
+    /// List the referrers of a manifest, such as signatures, SBOMs and attestations.
     Referrers(command::referrers::Arguments),
     /// Check credentials for a registry and store them.
     Login(command::login::Arguments),
@@ -77,7 +77,7 @@ pub(crate) enum Command {
     /// Explain authentication, or print a token.
     #[command(subcommand)]
     Auth(command::auth::Command),
-    /// Use a registry that speaks only the old v1 API.
+    /// Use a registry that supports only the v1 API.
     #[cfg(feature = "legacy")]
     #[command(subcommand)]
     V1(command::v1::Command),
@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Request(command::request::Arguments),
     /// Run a registry.
     Serve(command::serve::Arguments),
-    /// Show the main commands on a temporary registry.
+    /// Run the main commands on a temporary registry.
     Demo(command::demo::Arguments),
     /// Print a completion script for a shell.
     Completion(command::completion::Arguments),
@@ -101,19 +101,19 @@ Locations:
   docker-archive:FILE[:REF|:@POSITION]          the format of `docker save` and `docker load`
 An archive's FILE may be - for standard input or output.
 
-Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY, \
-LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG set other defaults.
+Short names: nginx means docker.io/library/nginx:latest. LONGSHORE_DEFAULT_REGISTRY, \
+LONGSHORE_DEFAULT_NAMESPACE (empty for none) and LONGSHORE_DEFAULT_TAG change these defaults.
 
-Credentials come from --auth-file, or else from the first of these that has an entry:
+Credentials come from --auth-file, or else from the first source with an entry for the registry:
   LONGSHORE_TOKEN (registry=token), LONGSHORE_AUTHORIZATION (registry=value),
   LONGSHORE_CREDENTIALS (https://user:password@registry), DOCKER_AUTH_CONFIG (JSON),
   REGISTRY_AUTH_FILE, config.json in DOCKER_CONFIG or ~/.docker,
   ${XDG_RUNTIME_DIR}/containers/auth.json, ~/.config/containers/auth.json, NETRC or ~/.netrc
 
 Exit codes:
-  0 done · 1 negative answer or partial success · 2 usage · 3 not found
+  0 success · 1 negative answer or partial success · 2 usage error · 3 not found
   4 unauthorized or denied · 5 network, timeout, rate limit
-  6 conflict · 7 content did not verify · 130 interrupted
+  6 conflict · 7 verification failed · 130 interrupted
 
 Examples:
   longshore copy nginx:1.27 localhost:5000/nginx:1.27

@@ -1,4 +1,4 @@
-//! Options for identity and authentication, for all registries or for one.
+//! Authentication options, for all registries or for one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct AuthenticationOptions {
     #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
     pub(crate) config: Option<Given<PathBuf>>,
 
-    /// Credentials file in the format of Docker's config.json; replaces all other sources.
+    /// Use credentials only from this file, in the format of Docker's config.json.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) auth_file: Option<Given<PathBuf>>,
 
@@ -35,8 +35,8 @@ pub(crate) struct AuthenticationOptions {
     )]
     basic_auth: Vec<For<Basic>>,
 
-    /// Token service URL for this registry, instead of the one that the registry names; may end in
-    /// ?service=NAME.
+    /// Token service URL for this registry, instead of the URL that the registry names. The URL may
+    /// end in ?service=NAME.
     #[arg(
         long,
         global = true,
@@ -47,7 +47,7 @@ pub(crate) struct AuthenticationOptions {
     )]
     token_service: Vec<For<Url>>,
 
-    /// Token service host for this registry, instead of the one that the registry names.
+    /// Token service host for this registry, instead of the host that the registry names.
     #[arg(
         long,
         global = true,
@@ -91,7 +91,7 @@ impl AuthenticationOptions {
     }
 }
 
-/// A value for one registry or for all; `None` if the environment variable is empty.
+/// A value for one registry or for all. Both fields are `None` for an empty environment variable.
 #[derive(Clone, Debug)]
 struct For<T> {
     registry: Option<RegistryName>,
@@ -104,7 +104,7 @@ impl<T> For<T> {
     }
 }
 
-/// A value for all registries, or one that must name a registry.
+/// The value of an option that may or must name a registry.
 trait Value: FromStr<Err = Error> {
     const NEEDS_REGISTRY: bool;
 }
@@ -125,7 +125,7 @@ impl<T: Value> FromStr for For<T> {
     }
 }
 
-/// The use of passwords, as a change to a registry's settings.
+/// A choice for Basic authentication, as a function that changes the settings.
 #[derive(Clone, Copy, Debug)]
 struct Basic(fn(&mut Authentication));
 

@@ -4,24 +4,24 @@ use std::sync::LazyLock;
 
 use longshore::{Defaults, Location, ParseError, Reference, Repository, Tag};
 
-/// Parses a reference of the command line.
+/// Parses a reference from the command line.
 pub(crate) fn reference(text: &str) -> Result<Reference, ParseError> {
     defaults()?.parse(text)
 }
 
-/// Parses a repository of the command line.
+/// Parses a repository from the command line.
 pub(crate) fn repository(text: &str) -> Result<Repository, ParseError> {
     defaults()?.repository(text)
 }
 
-/// Parses a location of the command line.
+/// Parses a location from the command line.
 pub(crate) fn location(text: &str) -> Result<Location, ParseError> {
     Location::parse_with(text, defaults()?)
 }
 
-/// Returns the default tag of an image at a registry without tag or digest.
+/// Returns the default tag, for references without tag or digest.
 pub(crate) fn tag() -> Tag {
-    // An invalid environment makes the parsing of names fail before this call.
+    // If the environment is invalid, the parsing of a name fails before this call.
     defaults().map_or_else(|_| Tag::latest(), |defaults| defaults.tag.clone())
 }
 

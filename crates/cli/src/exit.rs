@@ -1,4 +1,4 @@
-//! Exit codes: stable, documented in `longshore --help` and the README.
+//! Stable exit codes, documented in `longshore --help` and the README.
 
 use longshore::{Error, ErrorKind};
 
@@ -7,8 +7,8 @@ pub(crate) const NEGATIVE: u8 = 1;
 
 /// Returns the exit code of an error.
 ///
-/// 1 negative or partial · 2 usage · 3 not found · 4 unauthorized or denied · 5 network, timeout,
-/// rate limit · 6 conflict · 7 content did not verify · 130 interrupted.
+/// 1 negative or partial · 2 usage error · 3 not found · 4 unauthorized or denied · 5 network,
+/// timeout, rate limit · 6 conflict · 7 verification failed · 130 interrupted.
 pub(crate) fn code(error: &Error) -> u8 {
     if let Some(Printed(code)) = printed_code(error) {
         return *code;
@@ -29,7 +29,7 @@ pub(crate) fn code(error: &Error) -> u8 {
     }
 }
 
-/// Makes an error that was already printed, with this exit code.
+/// Returns an error with this exit code, which counts as already printed.
 pub(crate) fn printed(code: u8) -> Error {
     Error::new(ErrorKind::Invalid).with_source(Printed(code))
 }

@@ -1,5 +1,5 @@
 //! Lays out the help: groups the commands under headings, and limits the short help (`-h`) to a
-//! command's own options and the most common ones.
+//! command's own options and the most common global options.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ pub(crate) fn laid_out(program: Command) -> Command {
     program
         .help_template(template)
         .mut_subcommands(|command| {
-            // clap prints the last group itself, because it adds `help` to it.
+            // clap prints the last group itself, because clap adds `help` to this group.
             let listed = LAST.contains(&command.get_name());
             command.hide(!listed)
         })
@@ -44,7 +44,7 @@ fn list(program: &Command) -> String {
     list
 }
 
-/// Every command, in its group.
+/// The commands of all groups except the last.
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Inspect",

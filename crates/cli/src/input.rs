@@ -5,10 +5,10 @@ use std::path::Path;
 use longshore::{Error, ErrorKind, ParseError, Result, run_blocking};
 use tempfile::NamedTempFile;
 
-/// Writes standard input to a temporary file, which is removed on drop, even while waiting for
-/// input.
+/// Copies standard input to a temporary file. The file is removed on drop, even while the copy
+/// waits for input.
 ///
-/// Standard input can be read only once, but an upload needs its digest and unpacked digest first.
+/// Standard input can be read only once, but an upload requires the digest and the diff ID first.
 pub(crate) async fn spool() -> Result<NamedTempFile> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
     let spooled = NamedTempFile::new().map_err(at)?;
@@ -17,7 +17,7 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     Ok(spooled)
 }
 
-/// Refuses `-` more than once, because standard input can be read only once.
+/// Checks that `-` is given at most once, because standard input can be read only once.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if `-` is given twice.

@@ -1,7 +1,8 @@
-//! The program `longshore`: copies, pulls, pushes and serves container images and other OCI artifacts.
+//! The program `longshore`, which copies, pulls, pushes and serves container images and other OCI
+//! artifacts.
 //!
 //! `main` parses the command line, builds a context, runs one command, prints the error chain once,
-//! and exits. Data goes to stdout, messages to stderr.
+//! and exits. Data is written to stdout, and messages to stderr.
 
 mod arguments;
 mod authentication;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     let verbose = arguments.global.verbose > 0;
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader closed our stdout, as `| head` does.
+        // The reader of stdout closed the pipe, as `| head` does.
         Err(e) if output::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             if !exit::is_printed(&e) {
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Escapes the quoted input, so that it cannot control a terminal, and hides passwords in it.
+/// Escapes the quoted input, so that it cannot control a terminal, and hides passwords.
 fn printable(mut error: clap::Error) -> clap::Error {
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
     let is_secret = argument.is_some_and(|text| SECRET.iter().any(|name| text.starts_with(name)));
@@ -73,7 +74,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let runtime = runtime(&arguments.command)
         .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
     // A server handles signals itself and finishes its requests first. A confirmation prompt leaves
-    // nothing to clean up, so the system may end the process at once.
+    // nothing to clean up, so the system may end the process immediately.
     let ends_alone = matches!(arguments.command, Command::Serve(_) | Command::Rm(_));
     let serves = matches!(arguments.command, Command::Serve(_));
     let timeout = arguments.global.network.timeout().filter(|_| !serves);
@@ -92,12 +93,12 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         result
     });
-    // Dropped transfers remove their partial files; a blocked read is abandoned.
+    // Dropped transfers remove their partial files. A blocked read is abandoned.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
 }
 
-/// Returns an error after the command's time limit; without a limit, never returns.
+/// Returns an error after the command's time limit, or never if there is no limit.
 async fn too_late(timeout: Option<std::time::Duration>) -> Error {
     let Some(timeout) = timeout else { return std::future::pending().await };
     tokio::time::sleep(timeout).await;
@@ -107,10 +108,11 @@ async fn too_late(timeout: Option<std::time::Duration>) -> Error {
 
 /// 300 ms: for canceling abandoned uploads at their registries.
 const GIVING_UP: std::time::Duration = std::time::Duration::from_millis(300);
-/// Two seconds: removal of files takes milliseconds.
+/// Two seconds: the removal of partial files takes milliseconds.
 const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Uses one thread for commands that only query, because threads cost start-up time.
+/// Builds the async runtime. Only transfers and servers get several threads, because threads cost
+/// start-up time.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     match command {
         Command::Copy(_)
@@ -122,7 +124,7 @@ fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     }
 }
 
-/// Sends library messages to stderr: a log if requested, else warnings for users.
+/// Prints library messages to stderr: as a log if requested, else as messages for users.
 fn log(global: &Global) {
     // An empty variable counts as unset.
     let set = std::env::var("LONGSHORE_LOG").ok().filter(|set| !set.is_empty());

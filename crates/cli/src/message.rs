@@ -1,7 +1,8 @@
 //! Messages for users, on stderr: errors, warnings, waits and questions.
 //!
-//! Owns the lines on stderr and prints them above the progress bars; `-v` logs go to stderr
-//! directly. Commands call this module; warnings and waits of the libraries arrive as [`Event`]s.
+//! Owns the lines on stderr and prints them above the progress bars. Logs of `-v` are written to
+//! stderr directly. Commands call this module. Warnings and waits of the libraries arrive as
+//! [`Event`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,8 +20,8 @@ pub(crate) fn say(line: impl fmt::Display) {
 
 /// Prints an error once, with its causes and its hint.
 ///
-/// A connection error shows only its innermost reason; `-v` also shows the messages of the HTTP
-/// library.
+/// For a connection error, prints only the innermost reason. `-v` also prints the messages of the
+/// HTTP library.
 pub(crate) fn error(error: &Error, verbose: bool) {
     say(format_args!("longshore: {error}"));
     let (mut source, mut is_reported) = (std::error::Error::source(error), tells_its_reason(error));
@@ -45,7 +46,7 @@ fn tells_its_reason(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout)
 }
 
-/// Prints a warning, once per process and text.
+/// Prints a warning, unless the process already printed the same text.
 pub(crate) fn warn(text: impl fmt::Display) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text = text.to_string();
@@ -64,8 +65,8 @@ pub(crate) fn warn_again(text: impl fmt::Display) {
     say(format_args!("longshore: warning: {}", EscapedText(&text.to_string())));
 }
 
-/// Reports a wait. Several blobs that wait for the same thing produce one line; the line is
-/// repeated only after a while.
+/// Reports a wait. Blobs that wait for the same reason produce one line, which is repeated only
+/// after [`WAIT_AGAIN`].
 fn wait(text: &str, in_json: bool) {
     static TOLD: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,11 +83,11 @@ fn wait(text: &str, in_json: bool) {
 /// An event of a library, printed in one write.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Printed once.
+    /// A warning, printed once.
     Warning,
-    /// Printed as a JSON event if JSON events were requested.
+    /// A wait, printed as a JSON event if JSON events were requested.
     Wait { in_json: bool },
-    /// Printed every time, because a server can fail more than once.
+    /// An error, printed every time, because a server can fail more than once.
     Failure,
 }
 
@@ -108,7 +109,7 @@ impl io::Write for Event {
     }
 }
 
-/// Asks a yes-or-no question on the terminal; returns false without a terminal.
+/// Asks a yes-or-no question on the terminal. Returns false if there is no terminal.
 pub(crate) fn confirm(question: &str) -> bool {
     if !io::stdin().is_terminal() {
         return false;
@@ -138,8 +139,8 @@ pub(crate) fn talk(words: fmt::Arguments<'_>) {
     bars.map_or_else(write, |bars| bars.suspend(write));
 }
 
-/// The progress bars on the terminal. While this value exists, lines are printed above the bars;
-/// afterwards, the bars stay as ordinary lines.
+/// The progress bars on the terminal. While this value exists, lines are printed above the bars.
+/// Afterwards, the bars stay as ordinary lines.
 #[derive(Debug)]
 pub(crate) struct LiveBars(MultiProgress);
 
@@ -164,8 +165,8 @@ impl Drop for LiveBars {
 /// 1,000 warnings, so that memory stays bounded in a server.
 const WARNINGS_KEPT: usize = 1000;
 
-/// 30 seconds: users have read the line by then.
+/// 30 seconds, so that users see that the wait continues.
 const WAIT_AGAIN: Duration = Duration::from_secs(30);
 
-/// The current bars; a command shows one set at a time.
+/// The current bars. A command shows one set of bars at a time.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);

@@ -30,7 +30,7 @@ pub(crate) struct Network {
     )]
     scheme: Vec<Given<ForRegistry<Scheme>>>,
 
-    /// Use plain HTTP for this registry, even for credentials. Loopback does not need it.
+    /// Use plain HTTP for this registry, even for credentials. Loopback does not need this option.
     #[arg(
         long,
         global = true,
@@ -72,7 +72,8 @@ pub(crate) struct Network {
     )]
     ca_file: Vec<Given<ForRegistry<File>>>,
 
-    /// Client certificate and private key (PEM files), for one registry or all that request one.
+    /// Client certificate and private key (PEM files), for one registry or for all registries that
+    /// request a certificate.
     #[arg(long, global = true, value_name = "[REGISTRY=]CERT,KEY", env = "LONGSHORE_CLIENT_CERT")]
     client_cert: Vec<Given<ForRegistry<CertificateAndKey>>>,
 
@@ -113,11 +114,11 @@ pub(crate) struct Network {
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_TIMEOUT")]
     timeout: Option<Given<Time>>,
 
-    /// Time limit for a connection [default: 30s].
+    /// Time limit for establishing a connection [default: 30s].
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_CONNECT_TIMEOUT")]
     connect_timeout: Option<Given<Time>>,
 
-    /// Time limit for a reply, and for each wait within it [default: 60s, then 30s].
+    /// Time limit for the start of a reply, and for each pause in a reply [default: 60s and 30s].
     ///
     /// Waits of more than 5s are reported on stderr, unless --quiet is given.
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_IDLE_TIMEOUT")]
@@ -302,7 +303,8 @@ impl FromStr for CertificateAndKey {
     }
 }
 
-/// A registry's URL without user name and password, which all users of the machine could see.
+/// A registry's URL without user name and password, because all users of the machine can see the
+/// command line.
 #[derive(Clone, Debug)]
 struct BaseUrl(RegistryUrl);
 
@@ -333,7 +335,7 @@ impl FromStr for Through {
     }
 }
 
-/// A duration: a number with `ms`, `s`, `m` or `h`, or in seconds without a unit.
+/// A duration: a number with the unit `ms`, `s`, `m` or `h`. The default unit is the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Time(Duration);
 

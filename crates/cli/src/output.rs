@@ -1,4 +1,4 @@
-//! Results, on standard output.
+//! Prints results to standard output.
 //!
 //! Owns the choice between text and JSON, and all writes to stdout. Escapes untrusted text on a
 //! terminal. Messages for users are in [`message`](crate::message).
@@ -24,7 +24,7 @@ pub(crate) trait Report: Serialize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
-    /// True if data goes to stdout. Results then go to stderr.
+    /// True if data is written to stdout. Results are then printed to stderr.
     to_stderr: bool,
 }
 
@@ -38,7 +38,7 @@ impl Output {
         Self { to_stderr: true, ..self }
     }
 
-    /// Shows a result.
+    /// Prints a result as text or JSON.
     pub(crate) fn report(self, report: &impl Report) -> Result<()> {
         let mut shown = String::new();
         if self.json {
@@ -97,7 +97,7 @@ impl Output {
     }
 }
 
-/// Writes exact bytes to standard output: a manifest, a config, a script. Escapes control
+/// Writes exact bytes to standard output, such as a manifest, a config or a script. Escapes control
 /// characters only on a terminal.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     if io::stdout().is_terminal() {
@@ -126,7 +126,7 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
     }
 }
 
-/// A blob's bytes, verified at the end.
+/// A stream of a blob's bytes, verified at its end.
 pub(crate) trait Blob: Stream<Item = Result<Bytes>> + Send + Unpin {}
 
 impl<S: Stream<Item = Result<Bytes>> + Send + Unpin> Blob for S {}
@@ -135,12 +135,12 @@ fn no_terminal() -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(STDOUT)
         .detail("refusing to write a blob to a terminal")
-        .with_hint("Name a file with --output, or use --output - to print it anyway.")
+        .with_hint("Name a file with --output, or print the blob with `--output -`.")
 }
 
 async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     let at = |e| Error::io(path, e);
-    // Devices and named pipes are written to; a new file would replace them.
+    // Write into existing devices and named pipes, because a new file would replace them.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(at)?;
         while let Some(chunk) = reader.try_next().await? {
@@ -151,8 +151,8 @@ async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     longshore::blob_file::write(path, reader).await
 }
 
-/// Writes a response body to a file, or to stdout if the path is `-` or missing. Removes incomplete
-/// files. Escapes control characters only on a terminal.
+/// Writes a response body to a file, or to stdout if the path is `-` or missing. Removes an
+/// incomplete file. Escapes control characters only on a terminal.
 pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<()> {
     match to {
         Some(path) if path != Path::new("-") => {
@@ -178,7 +178,7 @@ pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<
 
 /// Returns true if an error means that the reader of stdout closed it.
 pub(crate) fn is_broken_pipe(error: &Error) -> bool {
-    // A broken connection to a registry is a broken pipe too, but not a success.
+    // A broken connection to a registry is also a broken pipe, but it is a failure.
     if error.thing() != Some(STDOUT) {
         return false;
     }

@@ -18,7 +18,7 @@ pub(crate) enum Style {
     Auto,
     /// One JSON object per line for each event.
     Events,
-    /// Nothing.
+    /// No output.
     Quiet,
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn unsized_blob(
             Box::new(move |progress| {
                 if last.elapsed() >= PAUSE {
                     last = Instant::now();
-                    say(format_args!("{} of {name} so far", size(progress.done)));
+                    say(format_args!("read {} of {name}", size(progress.done)));
                 }
             })
         }
@@ -155,13 +155,13 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Prints a line every few seconds: the bytes sent, and the known total.
+/// Prints a line every few seconds, with the bytes done and the known total.
 #[derive(Default)]
 struct Lines(Mutex<Account>);
 
 #[derive(Default)]
 struct Account {
-    /// Several images may share a blob.
+    /// The blobs in the total. Several images may share a blob.
     blobs: HashSet<Digest>,
     total: u64,
     settled: u64,
@@ -184,7 +184,7 @@ impl Lines {
             }
             _ => {}
         }
-        // The first line comes after a pause, so short copies print nothing.
+        // The first line is printed after a pause, so short copies print nothing.
         let since = account.last.get_or_insert_with(Instant::now).elapsed();
         if since >= PAUSE {
             account.last = Some(Instant::now());
@@ -199,5 +199,5 @@ impl Lines {
     }
 }
 
-/// Five seconds between lines.
+/// Five seconds, between two lines.
 const PAUSE: Duration = Duration::from_secs(5);

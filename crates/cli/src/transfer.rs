@@ -25,7 +25,7 @@ pub(crate) struct Options {
     #[arg(long)]
     all_tags: bool,
 
-    /// Also copy referrers: signatures, SBOMs, attestations.
+    /// Also copy referrers, such as signatures, SBOMs and attestations.
     #[arg(long)]
     referrers: bool,
 
@@ -56,9 +56,9 @@ impl Options {
     }
 }
 
-/// Runs transfers and prints their results. Each failure is a line on stderr.
+/// Runs transfers and prints their results, with one line on stderr for each failure.
 ///
-/// - `target`: the common name of all targets in the result.
+/// - `target`: the text that stands for all targets in the JSON result.
 pub(crate) async fn run(context: &Context, transfers: &[Transfer], target: String) -> Result<()> {
     let outcome = Outcome { target, report: context.transfer(transfers).await? };
     outcome.say_failures();
@@ -85,12 +85,12 @@ impl Outcome {
         }
         match self.report.failures.len() - self.tried().count() {
             0 => {}
-            left => say(format_args!("longshore: {left} more not tried, for the same reason")),
+            left => say(format_args!("longshore: {left} images not tried, for the same reason")),
         }
     }
 
-    /// Returns an error if the work is incomplete. If nothing was copied, it has the failures'
-    /// common exit code.
+    /// Returns an error if the work is incomplete. If nothing was copied and all failures have the
+    /// same exit code, the error has this exit code.
     fn verdict(&self) -> Result<()> {
         let mut codes = self.tried().map(|failure| exit::code(&failure.error));
         match codes.next() {

@@ -1,8 +1,8 @@
 //! Decides which failures are retried, how often, and after which wait.
 //!
 //! Requests (`transport::retry`), small replies (`exchange`), downloads and uploads (`repository`)
-//! share these rules and one [`RetryPolicy`]. Pure, except for the random part of a wait and the
-//! count of a [`Series`].
+//! share these rules and one [`RetryPolicy`]. The functions are pure, except for the random part of
+//! a wait and the count of a [`Series`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) enum Outcome {
 /// An attempt to send a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// Its number within the operation, counted from 1.
+    /// The number of the attempt within the operation, counted from 1.
     pub(crate) number: usize,
     /// True if this request has timed out before.
     pub(crate) timed_out: bool,
@@ -50,8 +50,8 @@ impl RetryPolicy {
             Outcome::Status(status) => is_transient(status),
             Outcome::Error(TransportErrorKind::Final) => false,
             Outcome::Error(TransportErrorKind::NotSent) => true,
-            // Every timeout takes the full wait. One more attempt is enough to rule out a brief
-            // failure.
+            // A request is sent again only once after a timeout, because every timeout takes its
+            // full duration.
             Outcome::Error(TransportErrorKind::TimedOut) => attempt.safe && !attempt.timed_out,
         };
         match transient && attempt.replayable {
@@ -84,10 +84,9 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true if a status is transient, so that the same request may soon succeed.
+/// Returns true if a status is transient: the same request may soon succeed.
 ///
-/// nginx (499) and Cloudflare (520 to 524) send these statuses if the connection to their backend
-/// broke.
+/// nginx sends 499, and Cloudflare sends 520 to 524, if the connection to the backend broke.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 499 | 500 | 502..=504 | 520..=524)
 }
@@ -98,7 +97,7 @@ pub(crate) fn is_broken(error: &Error) -> bool {
     error.status().is_none() && broke && !is_late(error)
 }
 
-/// The consecutive failures of one operation: of its requests and of the bodies of their replies.
+/// The consecutive failures of one operation, in its requests and in the bodies of their replies.
 /// Progress starts a new series.
 ///
 /// Clones share one count. A request carries a clone in its extensions, for the layer that sends
@@ -109,7 +108,7 @@ pub(crate) struct Series(Arc<Mutex<Count>>);
 #[derive(Debug, Default)]
 struct Count {
     failures: usize,
-    /// The furthest byte position so far.
+    /// The furthest byte position that the transfer has reached.
     reached: u64,
 }
 
@@ -133,8 +132,9 @@ impl Series {
         self.next(|number| policy.wait_after(number, requested, fastrand::f64()))
     }
 
-    /// Returns the wait that `decide` returns for the number of this failure. The failure counts
-    /// only if there is a wait. Without one, the caller above decides whether it counts.
+    /// Calls `decide` with the number of this failure, and returns its wait. The failure counts
+    /// only if `decide` returns a wait. Otherwise the caller reports the failure, and an outer loop
+    /// may count it.
     pub(crate) fn next(&self, decide: impl FnOnce(usize) -> Option<Duration>) -> Option<Duration> {
         let mut count = self.count();
         let wait = decide(count.failures + 1);
@@ -223,7 +223,7 @@ mod tests {
             series.reach(number * PROGRESS / 8);
         }
         series.reach(PROGRESS);
-        assert_eq!(series.fail(&policy, None), None, "half a MiB is no progress");
+        assert_eq!(series.fail(&policy, None), None, "half a MiB does not count as progress");
         series.reach(2 * PROGRESS);
         assert!(series.fail(&policy, None).is_some());
         let requested = |seconds| Some(Duration::from_secs(seconds));

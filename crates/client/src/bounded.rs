@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A map of at most `limit` entries. A new entry replaces the least recently used one.
+/// A map of at most `limit` entries. A new entry replaces the least recently used entry.
 #[derive(Debug)]
 pub(crate) struct BoundedMap<K, V> {
     entries: HashMap<K, Entry<V>>,
     limit: usize,
-    /// Counts uses. Each entry keeps the count of its last use.
+    /// The number of uses. Each entry stores the number of its last use.
     uses: u64,
 }
 
@@ -77,7 +77,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
     }
 }
 
-/// A [`BoundedMap`] by registry or origin, shared by threads.
+/// A [`BoundedMap`] for registries or origins that threads share.
 #[derive(Debug)]
 pub(crate) struct BoundedCache<K, V>(Mutex<BoundedMap<K, V>>);
 
@@ -105,7 +105,7 @@ impl<K: Clone + Eq + Hash, V> Default for BoundedCache<K, V> {
     }
 }
 
-/// 1024 registries or origins. Origins include those that registries redirect to.
+/// 1024 registries or origins. The targets of redirects count as origins.
 const CACHED: usize = 1024;
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
         let mut map = BoundedMap::new(2);
         assert_eq!(map.insert("a", 1), None);
         assert_eq!(map.insert("b", 2), None);
-        assert_eq!(map.insert("b", 3), None, "the same entry needs no room");
+        assert_eq!(map.insert("b", 3), None, "replacing a value drops no other entry");
         assert_eq!(map.get(&"a"), Some(&mut 1));
         assert_eq!(map.peek(&"b"), Some(&3));
         assert_eq!(map.insert("c", 4), Some("b"));

@@ -34,7 +34,7 @@ pub(crate) fn pages(
     })
 }
 
-/// Returns a page. The inner error says that the page is too large.
+/// Returns a page. The inner error means that the page is too large.
 async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryName>>> {
     #[derive(Deserialize)]
     struct Listing {
@@ -53,8 +53,8 @@ async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryNam
     Ok(Ok(Page { items: names.iter().filter_map(|text| name(text)).collect(), next }))
 }
 
-/// Parses a repository's name. Returns `None` for a name outside the grammar, because it cannot be
-/// requested.
+/// Parses a repository's name. Returns `None` for a name outside the grammar, because such a name
+/// cannot be requested.
 fn name(text: &str) -> Option<RepositoryName> {
     match RepositoryName::parse(text) {
         Ok(name) => Some(name),

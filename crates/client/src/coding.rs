@@ -1,10 +1,10 @@
-//! Content codings of replies, which no request permits.
+//! Decodes the content codings of replies, although no request permits them.
 //!
 //! Every request sends `Accept-Encoding: identity`. Some proxies compress replies anyway, and some
 //! storage services label content with its own compression, such as a layer that is itself gzip. So
-//! the label may be wrong. This module parses it, decodes gzip as a stream, and distinguishes the
-//! two cases if the content allows it. For blobs, their digest distinguishes them
-//! (`repository::reading`).
+//! the label may be wrong. This module parses the label, decodes gzip as a stream, and
+//! distinguishes the two cases if the content allows it. For blobs, the digest distinguishes the
+//! two cases (`repository::reading`).
 
 use bytes::{Buf as _, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -21,11 +21,13 @@ pub(crate) enum Coding {
     Identity,
     /// Gzip, applied once.
     Gzip,
-    /// Another coding, or several.
+    /// Another coding, or several codings.
     Other(String),
 }
 
 impl Coding {
+    /// Returns the coding of a reply.
+    ///
     /// Source: RFC 9110, section 8.4; `x-gzip` is another name of gzip (8.4.1.3).
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(CONTENT_ENCODING).iter();
@@ -44,8 +46,8 @@ impl Coding {
     /// encoded is accepted as received.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; [`Protocol`](ErrorKind::Protocol) if it
-    /// cannot be decoded.
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; [`Protocol`](ErrorKind::Protocol) if the
+    /// body cannot be decoded.
     pub(crate) async fn document(&self, body: BlobStream, limit: usize) -> Result<Bytes> {
         let Self::Other(name) = self else { return self.decode(body).bytes(limit).await };
         let bytes = body.bytes(limit).await?;
@@ -80,8 +82,8 @@ pub(crate) fn unrequested(name: &str) -> Error {
     Error::new(ErrorKind::Protocol)
         .detail(format!("the reply has the content coding \"{name}\", which was not requested"))
         .with_hint(
-            "Probably a proxy added it: it must pass on replies to \"Accept-Encoding: \
-             identity\" unchanged.",
+            "A proxy probably added it. Configure the proxy to pass on replies to \
+             \"Accept-Encoding: identity\" unchanged.",
         )
 }
 
@@ -102,8 +104,8 @@ fn gunzip(body: BlobStream) -> BlobStream {
 }
 
 /// Decodes gzip chunk by chunk, including all members of a multi-member stream. Only zeros may
-/// follow the last member, like the padding of tapes. Content that does not begin like gzip is not
-/// changed.
+/// follow the last member, such as the padding of a tape. Content that does not begin like gzip is
+/// not changed.
 pub(crate) struct Gunzip {
     place: Place,
     consumed: u64,
@@ -124,8 +126,8 @@ impl Gunzip {
         Self { place: Place::Start, consumed: 0, produced: 0, chunk: vec![0; CHUNK_SIZE] }
     }
 
-    /// Consumes `input`, and returns at most 64 KiB of output. Returns no output if it needs more
-    /// input.
+    /// Consumes `input`, and returns at most 64 KiB of decoded output. Returns no output if more
+    /// input is needed.
     pub(crate) fn decode(&mut self, input: &mut Bytes) -> Result<Bytes> {
         loop {
             let before = input.len();
@@ -133,7 +135,7 @@ impl Gunzip {
             self.consumed += (before - input.len()) as u64;
             self.produced += chunk.len() as u64;
             if self.consumed > self.produced.saturating_mul(2).saturating_add(OVERHEAD) {
-                return Err(damaged("has next to no content"));
+                return Err(damaged("has almost no content"));
             }
             if !chunk.is_empty() || input.is_empty() {
                 return Ok(chunk);
@@ -145,7 +147,7 @@ impl Gunzip {
     pub(crate) fn finish(&self) -> Result<()> {
         match self.place {
             Place::Member(_) => Err(Error::new(ErrorKind::Transport)
-                .detail("the reply ended early, in the middle of its gzip coding")),
+                .detail("the reply ended in the middle of its gzip data")),
             _ => Ok(()),
         }
     }
@@ -180,7 +182,7 @@ impl Gunzip {
                 self.place = Place::Padding;
                 match std::mem::take(input).iter().all(|byte| *byte == 0) {
                     true => Ok(Bytes::new()),
-                    false => Err(damaged("is followed by something else")),
+                    false => Err(damaged("is followed by other data")),
                 }
             }
         }
@@ -196,9 +198,9 @@ fn damaged(clause: &str) -> Error {
 const CHUNK_SIZE: usize = 64 << 10;
 /// 2^15 bytes: the only window size of gzip.
 const WINDOW_BITS: u8 = 15;
-/// 256 KiB: headers, and the overhead of a proxy that flushes each chunk. Beyond it, the output
-/// must be at least half as large as the input, so that an endless series of empty members is an
-/// error.
+/// 256 KiB: headers, and the overhead of a proxy that flushes each chunk. Beyond this overhead, the
+/// output must be at least half as large as the input, so that an endless series of empty members
+/// is an error.
 const OVERHEAD: u64 = 256 << 10;
 
 #[cfg(test)]

@@ -8,15 +8,15 @@ use url::Url;
 
 use crate::config::PathPrefix;
 
-/// A registry's base URL, and every URL below it that the specification names.
+/// The base URL of a registry, from which the URLs of all endpoints are built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     base: Url,
 }
 
 impl Endpoint {
-    /// Returns the endpoints of a registry below a path, over TLS or plain HTTP; `None` if its host
-    /// is not valid in a URL (`1.2.3.999`).
+    /// Returns the endpoints of a registry below a path, over TLS or plain HTTP. Returns `None` if
+    /// the registry's host is not valid in a URL (`1.2.3.999`).
     pub(crate) fn new(registry: &RegistryName, https: bool, prefix: &PathPrefix) -> Option<Self> {
         let scheme = if https { "https" } else { "http" };
         let address = match registry.is_docker_hub() {
@@ -27,13 +27,13 @@ impl Endpoint {
         Some(Self { base })
     }
 
-    /// Returns the URL of the registry's root, which shows that the server is a registry (end-1).
+    /// Returns the URL of the registry's root (end-1). Its reply shows whether the server is a
+    /// registry.
     pub(crate) fn root(&self) -> Uri {
         self.uri(["v2", ""], &[])
     }
 
-    /// Returns the URL of the catalog of repositories, optionally after one of them and with a page
-    /// size.
+    /// Returns the URL of the catalog of repositories, optionally with a start and a page size.
     pub(crate) fn catalog(
         &self,
         page_size: Option<NonZeroUsize>,
@@ -44,8 +44,7 @@ impl Endpoint {
         self.uri(["v2", "_catalog"], &page_query(size.as_deref(), after))
     }
 
-    /// Returns the URL of a repository's tags, optionally after one of them and with a page size
-    /// (end-8).
+    /// Returns the URL of a repository's tags (end-8), optionally with a start and a page size.
     pub(crate) fn tags(
         &self,
         name: &RepositoryName,
@@ -93,8 +92,8 @@ impl Endpoint {
         self.below(name, ["referrers", subject.as_str()], query.as_slice())
     }
 
-    /// Returns the URL of a path at the registry, including its query, below the base URL. The
-    /// remaining v1 API of Docker Hub is at its index.
+    /// Returns the URL of a path and query below the registry's base URL. Paths of Docker Hub's v1
+    /// API are at the host of its index.
     ///
     /// # Errors
     /// A clause that says why the path is invalid.
@@ -104,9 +103,9 @@ impl Endpoint {
         }
         let text = format!("{}{path_and_query}", self.base.as_str().trim_end_matches('/'));
         let mut url = Url::parse(&text).map_err(|_| "is not a path")?;
-        // Parsing a URL resolves `..`, which may lead out of the prefix.
+        // Parsing a URL resolves `..`, so the result may be outside the prefix.
         if !url.path().starts_with(self.base.path()) {
-            return Err("leads out of the registry's base URL");
+            return Err("is outside the registry's base URL");
         }
         if url.host_str() == Some(DOCKER_HUB) && url.path().starts_with("/v1/") {
             url.set_host(Some(INDEX)).map_err(|_| "is not a path")?;
@@ -131,7 +130,7 @@ impl Endpoint {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        // A serialised `Url` always parses as a URI. The default ("/") would be refused.
+        // A serialised `Url` always parses as a URI. A request to the default ("/") would fail.
         url.as_str().parse().unwrap_or_default()
     }
 }
@@ -161,7 +160,7 @@ pub(crate) fn with_digest(session: &Uri, digest: &Digest) -> Option<Uri> {
 
 /// The host of Docker Hub's registry, `docker.io`.
 const DOCKER_HUB: &str = "registry-1.docker.io";
-/// The host of Docker Hub's search.
+/// The host of Docker Hub's index, which serves its search.
 const INDEX: &str = "index.docker.io";
 
 #[cfg(test)]

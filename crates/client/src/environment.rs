@@ -1,5 +1,5 @@
-//! Environment variables. They are read once and passed on; no other code reads those of the
-//! process.
+//! Environment variables, which are read once and passed on. No other code reads the variables of
+//! the process.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 /// The environment variables that settings and credentials are read from.
 ///
-/// A plain value, so that a program can omit variables, and tests do not depend on their process.
+/// A plain value, so that a program can omit variables, and tests do not depend on the variables of
+/// their process.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(HashMap<OsString, OsString>);
 

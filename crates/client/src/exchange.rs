@@ -30,7 +30,7 @@ pub(crate) struct Exchange {
     series: Option<Series>,
 }
 
-/// One request, and its subject for errors.
+/// A request, and the name of the requested item for errors.
 pub(crate) struct RegistryRequest {
     request: Request<Body>,
     scopes: Scopes,
@@ -46,12 +46,12 @@ impl RegistryRequest {
         Self::of(request, scopes, about)
     }
 
-    /// Wraps any request.
+    /// Creates a request from an HTTP request.
     pub(crate) fn of(request: Request<Body>, scopes: Scopes, about: impl fmt::Display) -> Self {
         Self { request, scopes, about: about.to_string() }
     }
 
-    /// Returns the subject that errors name.
+    /// Returns the name of the requested item for errors.
     pub(crate) fn about(&self) -> &str {
         &self.about
     }
@@ -62,7 +62,7 @@ impl RegistryRequest {
         self
     }
 
-    /// Returns a copy, if its body is not a stream.
+    /// Returns a copy, unless the body is a stream.
     fn again(&self) -> Option<Self> {
         let request = replay(&self.request)?;
         Some(Self { request, scopes: self.scopes.clone(), about: self.about.clone() })
@@ -85,7 +85,7 @@ impl Exchange {
         Self { limits: Arc::new(limits), ..self.clone() }
     }
 
-    /// Returns the exchange for one operation, which counts the failures of its requests in
+    /// Returns the exchange for one operation. The failures of its requests are counted in
     /// `series`.
     pub(crate) fn in_series(&self, series: &Series) -> Self {
         Self { series: Some(series.clone()), ..self.clone() }
@@ -112,7 +112,7 @@ impl Exchange {
         pause(wait, why).await;
     }
 
-    /// Returns the registry with its scheme and URL determined.
+    /// Returns the registry. Its scheme and URL are determined on first use.
     pub(crate) async fn host(&self) -> Result<Arc<Host>> {
         let host = self.deadline().bound(self.hosts.get(&self.registry)).await;
         host.and_then(|host| host).map_err(|e| e.at(format!("registry {}", self.registry)))
@@ -123,7 +123,7 @@ impl Exchange {
         Ok(self.host().await?.endpoint.clone())
     }
 
-    /// Sends a request. Any status is a reply.
+    /// Sends a request. Returns the reply, whatever its status.
     pub(crate) async fn send(&self, request: RegistryRequest) -> Result<Reply> {
         self.send_by(request, true, self.deadline()).await
     }
@@ -184,8 +184,8 @@ impl Exchange {
 
     /// Sends a request and reads the whole body of its 200 reply, of at most `limit` bytes.
     ///
-    /// If the body breaks off, the request is sent again. The transport itself retries only until
-    /// the reply's head has arrived. Both kinds of failure count together.
+    /// If the body is incomplete, the request is sent again. The transport itself retries only
+    /// until the reply's head has arrived. Both kinds of failures are counted together.
     pub(crate) async fn fetch(
         &self,
         request: RegistryRequest,
@@ -194,8 +194,8 @@ impl Exchange {
         self.fetch_within(request, limit).await?
     }
 
-    /// Same as [`fetch`](Self::fetch), except that the inner error is only returned for a body
-    /// larger than `limit`. A token service's reply that is too large is an outer error.
+    /// Same as [`fetch`](Self::fetch), except that a body larger than `limit` is an inner error. A
+    /// reply of a token service that is too large is an outer error.
     pub(crate) async fn fetch_within(
         &self,
         request: RegistryRequest,
@@ -215,17 +215,17 @@ impl Exchange {
                 (Err(e), _) => return Err(e.at(about)),
             };
             let Some(wait) = series.fail(self.retry(), None) else { return Err(error.at(about)) };
-            tracing::debug!(%error, "sending the request again after its reply broke off");
+            tracing::debug!(%error, "sending the request again after an incomplete reply");
             self.pause(wait, None, "the request is sent again").await;
             request = next;
         }
     }
 }
 
-/// Returns the identity that a request itself carries, without the registry's credentials.
+/// Returns the identity of a request that has its own `Authorization` header.
 fn own_identity(headers: &HeaderMap) -> Option<Identity> {
     let value = headers.get(AUTHORIZATION)?.clone();
-    let description = "the request's own Authorization".to_owned();
+    let description = "the request's own Authorization header".to_owned();
     Some(Identity {
         description,
         secrets: Secrets::new(move || Credential::from_header(&value).secrets()),

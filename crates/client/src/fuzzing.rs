@@ -27,7 +27,7 @@ pub struct Offer {
 pub struct Bearer {
     /// The token service's URL.
     pub realm: String,
-    /// The registry's name at that service.
+    /// The registry's name at the token service.
     pub service: Option<String>,
     /// The scopes that a token must cover.
     pub scopes: Vec<Scope>,

@@ -1,4 +1,4 @@
-//! Determines how a client reaches each registry, before the first request, and remembers it.
+//! Determines, once and before the first request, how a client reaches each registry.
 //!
 //! Owns the stack of transports that requests pass. This is the only place that turns settings or
 //! the results of detection into a URL. Detection returns its results as settings.
@@ -37,7 +37,7 @@ pub(crate) struct Host {
     pub(crate) fallback: bool,
     /// True if others on the network path can read the traffic.
     pub(crate) exposed: bool,
-    /// The danger of sending secrets there, if any.
+    /// The danger of sending secrets to the registry, if any.
     pub(crate) danger: Option<Danger>,
 }
 
@@ -52,7 +52,7 @@ impl Host {
 /// The registries of a client.
 pub(crate) struct Hosts {
     setup: Setup,
-    /// The transport that the caller set, which replaces the built-in one.
+    /// The caller's transport, which replaces the built-in transport.
     transport: Option<Arc<dyn Transport>>,
     wire: Arc<dyn Transport>,
     auth: Arc<Auth>,
@@ -71,7 +71,8 @@ impl Hosts {
         &self.setup.config
     }
 
-    /// Returns a registry. If the settings do not determine how to reach it, detects this once.
+    /// Returns a registry. If the settings do not determine how to reach it, detects this on first
+    /// use.
     pub(crate) async fn get(&self, registry: &RegistryName) -> Result<Arc<Host>> {
         let cell = self.settled.get_or_insert_with(registry.clone(), Arc::default);
         cell.get_or_try_init(|| self.determine(registry)).await.cloned()
@@ -127,8 +128,9 @@ impl Hosts {
         }))
     }
 
-    /// Returns a wire that accepts any certificate at one registry's origin. Only that registry's
-    /// requests use it: requests of others to the same address need a valid certificate.
+    /// Returns a wire that accepts any certificate at one registry's origin. Only requests to that
+    /// registry use the wire. Requests of other registries to the same address require a valid
+    /// certificate.
     fn accepting_wire(&self, root: &Uri) -> Arc<dyn Transport> {
         wire(&self.setup.config, self.transport.as_ref(), Origin::of(root))
     }

@@ -22,7 +22,7 @@
 //! # Examples
 //!
 //! Start a registry for a test, and push a file to it as an artifact. With the feature `registry`,
-//! `longshore::registry` is this crate, too:
+//! `longshore::registry` re-exports the crate `longshore_registry`:
 //!
 //! ```
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -69,7 +69,8 @@
 //! # }
 //! ```
 //!
-//! Read a file from an image, here without async. If several layers have it, the last one wins.
+//! Read a file from an image, here without async. If several layers contain the file, the last
+//! layer takes precedence.
 //!
 //! ```
 //! # use longshore::{Descriptor, ImageConfig, MediaType, Memory, Pack, RawManifest, Tag};

@@ -5,12 +5,12 @@ use http::header::LINK;
 
 /// Returns the target of the link to the next page, if there is one.
 ///
-/// Accepts several links in one or more header lines, and relation types in any case, quoted or
-/// not, and several in one value. A link without `rel` does not count as one to the next page. A
-/// link with an empty target ends the listing.
+/// Accepts several links in one or more header lines. Relation types may be in any case, quoted or
+/// unquoted, and several in one value. A link without `rel` is ignored. A link to the next page
+/// that has an empty target ends the listing.
 ///
 /// # Errors
-/// A clause that says where the header cannot be parsed.
+/// A clause that describes the malformed part.
 ///
 /// Source: RFC 8288, section 3; distribution-spec v1.1.1, "Listing Tags".
 pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
@@ -29,7 +29,7 @@ pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> 
     Ok(None)
 }
 
-/// Parses one link: its target, whether it leads to the next page, and the text after it.
+/// Parses one link. Returns its target, whether it leads to the next page, and the text after it.
 fn link(text: &str) -> Result<(&str, bool, &str), &'static str> {
     let text = text.strip_prefix('<').ok_or("does not start with '<'")?;
     let (target, mut rest) = text.split_once('>').ok_or("has '<' without '>'")?;
@@ -44,7 +44,7 @@ fn link(text: &str) -> Result<(&str, bool, &str), &'static str> {
     Ok((target, is_next, rest))
 }
 
-/// Parses `name=value`, with the value quoted or not, and returns the text after it.
+/// Parses `name=value`, with a quoted or unquoted value, and returns the text after it.
 fn parameter_of(text: &str) -> Result<(&str, &str, &str), &'static str> {
     let end = text.find(['=', ';', ',']).unwrap_or(text.len());
     let (name, rest) = (text[..end].trim(), &text[end..]);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_is_found_in_every_spelling() {
+    fn a_link_to_the_next_page_is_found_in_every_spelling() {
         for (lines, expected) in [
             (&[][..], None),
             (&["</v2/a?last=x>; rel=\"next\""], Some("/v2/a?last=x")),

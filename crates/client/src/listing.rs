@@ -20,11 +20,11 @@ use longshore_core::{Error, ErrorKind, PageToken, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListOptions<T> {
-    /// Lists only items after this one, in the registry's order; it need not exist.
+    /// The item after which the listing starts, in the registry's order. The item need not exist.
     pub after: Option<T>,
-    /// Number of items to request per page. `None` uses the
-    /// [client's](crate::ClientBuilder::page_size); if that is not set either, the registry
-    /// decides. A registry may send fewer, and has its own maximum.
+    /// Number of items to request per page. Default: the [page size of the
+    /// client](crate::ClientBuilder::page_size), or else that of the registry. A registry may send
+    /// fewer items per page.
     pub page_size: Option<NonZeroUsize>,
 }
 
@@ -34,7 +34,7 @@ impl<T> Default for ListOptions<T> {
     }
 }
 
-/// Returns the URL of a page: the first one's, or the one that the previous page named.
+/// Returns the URL of a page: `first`, or the URL that the previous page named.
 pub(crate) fn page_uri(token: Option<PageToken>, first: Uri) -> Result<Uri> {
     match token {
         None => Ok(first),
@@ -44,8 +44,8 @@ pub(crate) fn page_uri(token: Option<PageToken>, first: Uri) -> Result<Uri> {
     }
 }
 
-/// Page size to request if a registry sends more at once than [`PAGE_LIMIT`]: the maximum
-/// that ECR and distribution accept.
+/// Page size to request if the first page of a registry exceeds [`PAGE_LIMIT`]: the maximum that
+/// ECR and distribution accept.
 pub(crate) const FALLBACK_PAGE_SIZE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
 /// 8 MiB per page.

@@ -80,7 +80,7 @@ impl fmt::Debug for Origin {
 /// TLS send such URLs (Harbor, distribution).
 ///
 /// # Errors
-/// A clause that says why it is invalid.
+/// A clause that says why the URL is invalid.
 ///
 /// Source: RFC 9110, section 10.2.2.
 pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
@@ -112,17 +112,17 @@ pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
 /// Decides whether a request may continue from `from` to `to`, as a redirect or the URL of an
 /// upload.
 ///
-/// Refuses every step from https to http. Allows this machine and its local link as `to` only if
-/// `from` is there too, because such servers are for this machine alone (an administration port, a
-/// cloud's metadata service). Other addresses in a private network are allowed, because the
-/// registry's storage may be there. Credentials are sent to neither.
+/// Refuses every hop from https to http. Refuses a hop from a public host to this machine or its
+/// local link, because servers there are for this machine alone (an administration port, a cloud's
+/// metadata service). Other addresses in a private network are allowed, because the registry's
+/// storage may be there. A hop to another origin carries no credentials.
 ///
 /// # Errors
 /// A clause that says why the hop is refused.
 pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
     let (origin, next) = reaches(from, to)?;
     if next == Reach::Machine && origin == Reach::Public {
-        return Err("leads to this machine or its link");
+        return Err("leads to this machine or its local link");
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
 /// `realm`.
 ///
 /// Same as [`check_hop`]. In addition, a realm with a numeric address in a private network is
-/// refused, unless the registry is in a private network too.
+/// refused if the registry is at a public host.
 ///
 /// # Errors
 /// A clause that says why the realm is refused.
@@ -143,7 +143,7 @@ pub(crate) fn check_realm(registry: &Uri, realm: &Uri) -> Result<(), &'static st
     Ok(())
 }
 
-/// Returns the reach of both ends, unless the step loses encryption.
+/// Returns the reach of both ends, unless the hop loses encryption.
 fn reaches(from: &Uri, to: &Uri) -> Result<(Reach, Reach), &'static str> {
     let (Some(origin), Some(next)) = (Origin::of(from), Origin::of(to)) else {
         return Err("is neither http nor https");
@@ -167,7 +167,8 @@ enum Reach {
     Machine,
     /// From a private network.
     Private,
-    /// From anywhere. A name may resolve to anything; it is treated as public.
+    /// From anywhere. A name other than `localhost` is treated as public, although it may resolve
+    /// to any address.
     Public,
 }
 
@@ -185,6 +186,8 @@ impl Reach {
         }
     }
 
+    /// Returns the reach of an IPv4 address.
+    ///
     /// Source: RFC 6890; 100.64.0.0/10 is shared address space (RFC 6598).
     fn of_v4(ip: Ipv4Addr) -> Self {
         let [a, b, ..] = ip.octets();
@@ -197,6 +200,8 @@ impl Reach {
         }
     }
 
+    /// Returns the reach of an IPv6 address.
+    ///
     /// Source: RFC 4291, section 2.5; RFC 4193 (unique local).
     fn of_v6(ip: Ipv6Addr) -> Self {
         if let Some(v4) = ip.to_ipv4() {
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hop_may_not_lose_encryption_or_lead_into_a_private_network() {
+    fn hops_and_realms_are_checked_for_encryption_and_reach() {
         for (from, to, hop, realm) in [
             ("https://r.example/", "https://cdn.example/", true, true),
             ("https://r.example/", "http://cdn.example/", false, false),

@@ -15,17 +15,17 @@ use crate::scheme::Scheme;
 pub struct Ping {
     /// The scheme used: [`Scheme::Http`] or [`Scheme::Https`].
     pub scheme: Scheme,
-    /// The checks of its certificate, if the scheme has one.
+    /// The verification of the registry's certificate, if the scheme uses TLS.
     pub verification: Verification,
-    /// True if scheme and verification were detected, not chosen.
+    /// True if scheme and verification were detected instead of configured.
     pub detected: bool,
-    /// True if others on the network path can read the traffic, because it goes over plain HTTP and
-    /// leaves this machine.
+    /// True if others on the network path can read the traffic, because it is sent over plain HTTP
+    /// and leaves this machine.
     pub exposed: bool,
     /// The `Docker-Distribution-API-Version` header, such as `registry/2.0`.
     pub api_version: Option<String>,
-    /// The authentication schemes that it offers, in lower case, such as `bearer`. Empty if it
-    /// answers anonymous requests.
+    /// The authentication schemes that the registry offers, in lower case, such as `bearer`. Empty
+    /// if the registry accepts anonymous requests.
     pub authentication: Vec<String>,
 }
 
@@ -73,8 +73,8 @@ pub(crate) async fn check_credentials(exchange: &Exchange) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the reply is from a registry, not from a login page or proxy. Some registries also
-/// answer with a page, but with a header that identifies them as registries.
+/// Checks that the reply is from a registry, not from a login page or proxy. Some registries answer
+/// with a page too, but the reply has a header that identifies a registry.
 fn refuse_page(reply: &Reply) -> Result<()> {
     let is_page = reply.header("content-type").is_some_and(|t| t.contains("text/html"));
     if is_page && reply.header(API_VERSION).is_none() {

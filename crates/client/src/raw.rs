@@ -1,5 +1,5 @@
-//! Custom requests, which pass the same layers as all others. Crates for protocols that this crate
-//! does not support use them too.
+//! Custom requests, which pass the same layers as all other requests. Crates for protocols that
+//! this crate does not support use them too.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl RawRequest {
         Self { method, target: target.into(), headers, body, scopes, issuer, about }
     }
 
-    /// Sets a name for the requested item. Errors show it in place of method and URL.
+    /// Sets a name for the requested item. Errors show the name in place of the method and URL.
     #[must_use]
     pub fn about(mut self, thing: impl fmt::Display) -> Self {
         self.about = Some(thing.to_string());
@@ -73,9 +73,10 @@ impl RawRequest {
 
     /// Sets an `Authorization` header that `issuer` issued. It replaces the client's credentials.
     ///
-    /// It is withheld like credentials: it is sent over plain HTTP or to a server with an invalid
-    /// certificate only if the registry's settings permit that, or back to `issuer` within this
-    /// machine. Otherwise the request fails with [`Denied`](ErrorKind::Denied).
+    /// The header is protected like credentials. It is sent over plain HTTP, or to a server with an
+    /// invalid certificate, only if the registry's settings permit this or if the registry is
+    /// `issuer` itself on this machine. Otherwise the request fails with
+    /// [`Denied`](ErrorKind::Denied).
     #[must_use]
     pub fn authorized_by(mut self, issuer: &RegistryName, value: HeaderValue) -> Self {
         self.issuer = Some(issuer.clone());
@@ -109,7 +110,7 @@ impl RawRequest {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RawReply {
-    /// The URL that answered, after redirects.
+    /// The URL of the reply, after redirects.
     pub uri: Uri,
     /// The status.
     pub status: StatusCode,
@@ -143,7 +144,7 @@ impl RawReply {
         self.reply.body.into_stream()
     }
 
-    /// Returns the body; gzip added by a proxy is decoded.
+    /// Returns the body, and decodes gzip that a proxy added.
     #[must_use]
     pub fn into_decoded(self) -> BlobStream {
         self.reply.coding().decode(self.reply.body.into_stream())
@@ -157,7 +158,7 @@ impl RawReply {
     /// Returns the whole body as received, of at most `limit` bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) for a longer body, or the error that breaks it off.
+    /// [`TooLarge`](ErrorKind::TooLarge) for a longer body, or the error that interrupts it.
     pub async fn bytes(self, limit: usize) -> Result<Bytes> {
         let uri = self.uri;
         let body = self.reply.body.into_stream().bytes(limit).await;
@@ -176,7 +177,7 @@ impl RawReply {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RawDocument {
-    /// The URL that answered, after redirects.
+    /// The URL of the reply, after redirects.
     pub uri: Uri,
     /// The headers.
     pub headers: HeaderMap,
@@ -188,7 +189,8 @@ impl RawDocument {
     /// Parses the document as JSON.
     ///
     /// # Errors
-    /// [`Protocol`](ErrorKind::Protocol) if it is something else; the error quotes its start.
+    /// [`Protocol`](ErrorKind::Protocol) if it is not the expected JSON. The error quotes the start
+    /// of the document.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         json(&self.uri, &self.bytes)
     }
@@ -203,7 +205,7 @@ pub(crate) async fn send(exchange: &Exchange, request: RawRequest) -> Result<Raw
     Ok(RawReply { uri, status: reply.status, headers, about, reply })
 }
 
-/// Sends a request and reads the whole body of its 200.
+/// Sends a request and reads the whole body of its 200 reply.
 pub(crate) async fn fetch(
     exchange: &Exchange,
     request: RawRequest,
@@ -232,9 +234,9 @@ async fn prepare(exchange: &Exchange, request: RawRequest) -> Result<RegistryReq
     Ok(RegistryRequest::of(request, scopes, about))
 }
 
-/// Checks that an `Authorization` header of `issuer` may be sent to a registry. The rules for
-/// credentials apply to sending it back to the issuer. Sending it elsewhere requires that the
-/// registry's settings permit it.
+/// Checks that an `Authorization` header of `issuer` may be sent to a registry. If the registry is
+/// the issuer, the same rules apply as for credentials. If the connection to another registry is
+/// not secure, the registry's settings must permit it.
 async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<()> {
     let insecure_use = match exchange.registry() == issuer {
         true => InsecureUse::ThisMachine,
@@ -252,7 +254,7 @@ async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<(
     }
 }
 
-/// Checks that secrets would not be sent over a connection that is a fallback of detection.
+/// Refuses to send secrets over a connection that is a fallback of detection.
 async fn refuse_fallback(exchange: &Exchange) -> Result<()> {
     let host = exchange.host().await?;
     if !host.fallback {
@@ -261,20 +263,20 @@ async fn refuse_fallback(exchange: &Exchange) -> Result<()> {
     let registry = exchange.registry();
     let (clause, way) = match host.https {
         true => ("the certificate is not valid", format!("--skip-tls-verify {registry}")),
-        false => ("it speaks plain HTTP", format!("--plain-http {registry}")),
+        false => ("the registry uses plain HTTP", format!("--plain-http {registry}")),
     };
     Err(Error::new(ErrorKind::Unauthorized)
         .detail(format!("{clause}, so the Authorization header is not sent"))
         .with_hint(format!("To allow it, change the registry's settings ({way}).")))
 }
 
-/// Returns the URL of a target, or an error if it is not the registry's own.
+/// Returns the URL of a target, or an error if the target is not at the registry.
 async fn uri(exchange: &Exchange, target: &str) -> Result<Uri> {
     let invalid = |clause: &'static str| {
         Error::new(ErrorKind::Invalid).at("the request's target").detail(clause)
     };
     let endpoint = exchange.endpoint().await?;
-    // A query may contain a URL.
+    // The query of a path may contain `://`.
     if target.starts_with('/') || !target.contains("://") {
         return endpoint.path(target).map_err(invalid);
     }

@@ -1,10 +1,10 @@
-//! Removes secrets from URLs for errors and logs. This is the only place that decides what is
-//! shown.
+//! Removes secrets from URLs for errors and logs. This is the only place that decides which parts
+//! of a URL are shown.
 
 use http::Uri;
 
-/// Returns the URL without user information and without the values of query parameters, except a
-/// few harmless ones. Other values may be signatures of storage services or upload state.
+/// Returns the URL without user information and without the values of query parameters, except for
+/// harmless parameters. Other values may be signatures of storage services or upload state.
 pub(crate) fn redacted(uri: &Uri) -> String {
     let mut shown = String::new();
     if let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) {

@@ -18,7 +18,7 @@ use crate::transport::redirect::FinalUri;
 use crate::transport::retry_after::requested_wait;
 use crate::transport::{Body, header, protocol_error};
 
-/// The identity that a request used, kept with its reply for errors.
+/// The identity that a request used, stored with its reply for errors.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     /// The identity, as a clause.
@@ -27,7 +27,8 @@ pub(crate) struct Identity {
     pub(crate) secrets: Secrets,
 }
 
-/// Supplies secrets on demand, because most replies have no text that could contain one.
+/// Secrets that are supplied on demand, because most replies have no text that could contain a
+/// secret.
 #[derive(Clone)]
 pub(crate) struct Secrets(Arc<dyn Fn() -> Vec<Secret> + Send + Sync>);
 
@@ -46,7 +47,7 @@ impl fmt::Debug for Secrets {
 /// The head of a reply; the body is read later.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// The URL that answered, after redirects.
+    /// The URL of the reply, after redirects.
     pub(crate) uri: Uri,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -109,8 +110,8 @@ impl Reply {
 
     /// Returns the URL of the next page of a listing. `requested` is the URL of this page.
     ///
-    /// Only the query of the link is used, because its path may be wrong if a proxy did not rewrite
-    /// it (Nexus).
+    /// Only the query of the link is used, because the path may be wrong behind a proxy that does
+    /// not rewrite links (Nexus).
     pub(crate) fn next_page(&self, requested: &Uri) -> Result<Option<Uri>> {
         let refused = |clause: &str| protocol_error(requested, format!("the Link {clause}"));
         let Some(target) = crate::link::next(&self.headers).map_err(refused)? else {
@@ -134,7 +135,7 @@ impl Reply {
     /// characters.
     pub(crate) fn shown(&self, body: &[u8]) -> Error {
         let media_type = self.header(CONTENT_TYPE.as_str()).unwrap_or("no type");
-        let detail = format!("a reply of {media_type} that starts {}", start_of(body));
+        let detail = format!("a reply of {media_type} that starts with {}", start_of(body));
         protocol_error(&self.uri, detail).with_status(self.status.as_u16())
     }
 
@@ -166,8 +167,8 @@ impl Reply {
 fn without(text: &[u8], secrets: &[Secret]) -> String {
     let mut secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-    // Remove longer secrets first. If a shorter one is part of a longer one, removing it first
-    // would leave the rest readable.
+    // Longer secrets are removed first. If a shorter secret is part of a longer one, removing the
+    // shorter one first would leave the rest readable.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut shown = String::from_utf8_lossy(text).into_owned();
     for secret in secrets {
@@ -177,23 +178,25 @@ fn without(text: &[u8], secrets: &[Secret]) -> String {
     shown
 }
 
-/// Parses the JSON document of a 200. The body must not contain a secret, because an error quotes
-/// its start.
+/// Parses the JSON document of a 200 reply. The body must not contain a secret, because an error
+/// quotes its start.
 ///
 /// # Errors
-/// [`Protocol`](ErrorKind::Protocol), with a hint if it is a web page.
+/// [`Protocol`](ErrorKind::Protocol) if the body is not the expected JSON, with a hint if it is a
+/// web page.
 pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
     refuse_web_page(uri, body)?;
     serde_json::from_slice(body).map_err(|e| {
-        let clause = format!("the reply is not the expected JSON; it starts {}", start_of(body));
+        let clause =
+            format!("the reply is not the expected JSON; it starts with {}", start_of(body));
         protocol_error(uri, clause).with_status(200).with_source(e)
     })
 }
 
-/// Checks that a body is not a web page, such as that of a proxy or a login.
+/// Checks that a body is not a web page, such as the page of a proxy or a login.
 ///
 /// # Errors
-/// [`Protocol`](ErrorKind::Protocol), with a hint, if it is one.
+/// [`Protocol`](ErrorKind::Protocol) with a hint, if the body is a web page.
 pub(crate) fn refuse_web_page(uri: &Uri, body: &[u8]) -> Result<()> {
     match is_web_page(body) {
         true => Err(protocol_error(uri, "expected JSON, got a web page".to_owned())
@@ -209,7 +212,7 @@ pub(crate) fn refuse_web_page(uri: &Uri, body: &[u8]) -> Result<()> {
 fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<&str>) -> Error {
     let errors = registry_errors(body);
     let mut error = Error::new(kind(status, &errors)).with_status(status.as_u16());
-    // Every clause adds information, such as the text of a 403 or the identity.
+    // Several clauses can apply, such as the text of a 403 and the identity.
     let mut clauses = Vec::new();
     let page = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.contains("text/html"));
     if page || is_web_page(body) {
@@ -221,7 +224,7 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
         let text = String::from_utf8_lossy(body).trim().to_owned();
         let shown = EscapedText(&text).at_most(TEXT_SHOWN).to_string();
         if shown.contains("HTTP request to an HTTPS server") {
-            error = error.with_hint("The server speaks TLS: use --scheme https.");
+            error = error.with_hint("The server requires TLS: use --scheme https.");
         }
         clauses.push(shown);
     }
@@ -234,7 +237,7 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
         && let Some(wait) = requested_wait(headers)
     {
-        clauses.push(format!("the registry asks to wait {} seconds", wait.as_secs()));
+        clauses.push(format!("the registry requests a wait of {} seconds", wait.as_secs()));
         error = error.with_retry_after(wait);
     }
     if !clauses.is_empty() {
@@ -265,8 +268,8 @@ fn kind(status: StatusCode, errors: &[RegistryError]) -> ErrorKind {
     }
 }
 
-/// Returns the errors in the document that the specification defines; none if the body is something
-/// else.
+/// Returns the errors in a body of the format that the specification defines. Returns none for any
+/// other body.
 fn registry_errors(body: &[u8]) -> Vec<RegistryError> {
     let Ok(document) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
     let entries = document.get("errors").and_then(Value::as_array);
@@ -313,9 +316,9 @@ const WEB_PAGE_HINT: &str =
 const EXCERPT: usize = 60;
 /// 64 KiB: the part of an error's body that is read.
 const ERROR_LIMIT: usize = 64 << 10;
-/// Maximum number of characters kept of a text or detail.
+/// 256 characters: the part of a text or detail that is kept.
 const TEXT_SHOWN: usize = 256;
-/// 16: more errors of a document add no information.
+/// 16: further errors of a document add no information.
 const ENTRY_LIMIT: usize = 16;
 
 #[cfg(test)]
@@ -403,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn any_body_makes_a_bounded_error_without_control_characters() {
+    fn any_body_results_in_a_bounded_error_without_control_characters() {
         let many = format!(r#"{{"errors":[{}{{"code":"B"}}]}}"#, r#"{"code":"A"},"#.repeat(9_999));
         let deep = format!(r#"{{"errors":[{{"code":"A","detail":"{}"}}]}}"#, "x".repeat(1 << 20));
         for (body, expected) in [

@@ -1,4 +1,4 @@
-//! Name resolution that replaces the system's.
+//! Name resolution that replaces the system's resolver.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use longshore_core::{ParseError, RegistryName, Result};
 
-/// Resolves a host name to addresses instead of the system's resolver.
+/// A resolver of host names that replaces the system's resolver.
 ///
-/// It is not called for hosts that are addresses, or that a proxy resolves.
+/// Not called for hosts that are addresses, or that a proxy resolves.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, in the order in which to try them.
@@ -47,13 +47,13 @@ impl AddressFamily {
     pub(crate) fn clause(self) -> &'static str {
         match self {
             Self::Any => "there is no address",
-            Self::Ipv4 => "there is no IPv4 address, and no other is allowed",
-            Self::Ipv6 => "there is no IPv6 address, and no other is allowed",
+            Self::Ipv4 => "there is no IPv4 address, and no other address is allowed",
+            Self::Ipv6 => "there is no IPv6 address, and no other address is allowed",
         }
     }
 }
 
-/// The addresses that a user sets for one host: `HOST:PORT:ADDRESS[,ADDRESS]`, like curl's option,
+/// The configured addresses of one host: `HOST:PORT:ADDRESS[,ADDRESS]`, as in curl's `--resolve`,
 /// or `HOST:ADDRESS[,ADDRESS]` for every port. IPv6 addresses are written in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddresses {

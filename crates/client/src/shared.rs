@@ -7,12 +7,12 @@ use longshore_core::RegistryName;
 use crate::bounded::BoundedCache;
 use crate::config::UploadMethod;
 
-/// Settings of operations, and what the client has learned about registries.
+/// Settings of operations, and properties of registries that the client has detected.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) page_size: Option<NonZeroUsize>,
     upload_method: UploadMethod,
-    /// The upload methods that registries turned out to require.
+    /// The upload methods that registries accepted after they refused another method.
     learned_methods: BoundedCache<RegistryName, UploadMethod>,
     /// True for registries that list referrers. Only registries that answer `OCI-Subject` have an
     /// entry.

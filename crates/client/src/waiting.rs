@@ -8,7 +8,7 @@ use http::StatusCode;
 use longshore_core::wait;
 use tokio::time::{sleep, timeout};
 
-/// Runs `work`. Reports it with `text` if it takes longer than [`wait::LONG`].
+/// Runs `work`. Reports `text` if the work takes longer than [`wait::LONG`].
 pub(crate) async fn report_if_long<T>(
     work: impl Future<Output = T>,
     text: impl FnOnce() -> String,
@@ -48,7 +48,7 @@ impl<H: fmt::Display> Again<H> {
         let time = wait::seconds(time);
         match status {
             Some(status) if has_retry_after => {
-                format!("{host} asks to wait {time} ({status}), then {next}")
+                format!("{host} requests a wait of {time} ({status}), then {next}")
             }
             Some(status) => format!("{host} answered {status}: {next} in {time}"),
             None => format!("the connection to {host} broke: {next} in {time}"),
@@ -74,7 +74,7 @@ pub(crate) mod tests {
         let start = Instant::now();
         let wait = report_if_long(sleep(100 * SECOND), text);
         tokio::select! {
-            () = wait => panic!("too early"),
+            () = wait => panic!("the wait ended too early"),
             () = sleep(wait::LONG + SECOND) => {}
         }
         assert_eq!(reported.take(), ["waiting"]);
@@ -97,7 +97,8 @@ pub(crate) mod tests {
         for (again, expected) in [
             (
                 again(Some(429), true),
-                "r.example asks to wait 20 s (429 Too Many Requests), then the request is sent again",
+                "r.example requests a wait of 20 s (429 Too Many Requests), then the request is \
+                 sent again",
             ),
             (
                 again(Some(503), false),
@@ -109,7 +110,7 @@ pub(crate) mod tests {
             ),
         ] {
             tokio::select! {
-                () = pause(20 * SECOND, again) => panic!("too early"),
+                () = pause(20 * SECOND, again) => panic!("the wait ended too early"),
                 () = sleep(SECOND) => {}
             }
             assert_eq!(reported.take(), [expected]);

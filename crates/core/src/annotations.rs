@@ -12,11 +12,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Annotations(pub BTreeMap<String, String>);
 
 impl Annotations {
-    /// The name of a manifest within a layout's index: usually a tag.
+    /// The name of a manifest in the index of a layout, usually a tag.
     pub const REF_NAME: &'static str = "org.opencontainers.image.ref.name";
     /// The file name, on a layer that is a plain file.
     pub const TITLE: &'static str = "org.opencontainers.image.title";
-    /// `true` on a layer that is an archive of a folder, to be unpacked under its title.
+    /// The value `true` marks a layer as the archive of a folder, which is unpacked under its
+    /// title.
     ///
     /// Source: oras-go, `content/file`.
     pub const UNPACK: &'static str = "io.deis.oras.content.unpack";
@@ -24,7 +25,7 @@ impl Annotations {
     ///
     /// Source: same as [`UNPACK`](Self::UNPACK).
     pub const UNPACKED_DIGEST: &'static str = "io.deis.oras.content.digest";
-    /// The creation time, RFC 3339.
+    /// The creation time, in the format of RFC 3339.
     pub const CREATED: &'static str = "org.opencontainers.image.created";
 
     /// Returns the value of a key.

@@ -10,7 +10,7 @@ use crate::page::Pages;
 
 /// A listing that is fetched on first use and kept until it is refreshed.
 ///
-/// It does not refresh on its own, so later changes at the store are not seen.
+/// The listing does not refresh itself, so later changes in the store are not visible.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -81,7 +81,7 @@ mod tests {
     use crate::error::{Error, ErrorKind};
 
     #[tokio::test]
-    async fn a_refresh_replaces_the_items_and_a_failed_one_changes_nothing() {
+    async fn a_refresh_replaces_the_items_unless_it_fails() {
         let answers = StdMutex::new(vec![
             Pages::from_items(vec!["c"]),
             Pages::failed(Error::new(ErrorKind::Timeout)),
@@ -89,7 +89,7 @@ mod tests {
             Pages::from_items(Vec::new()),
         ]);
         let cached = CachedListing::new(move || answers.lock().unwrap().pop().unwrap());
-        // An empty listing is a valid answer, and cached like any other.
+        // An empty listing is valid, and is cached like any other.
         assert!(cached.all().await.unwrap().is_empty());
         assert!(cached.all().await.unwrap().is_empty());
         assert_eq!(cached.refresh().await.unwrap()[..], ["a", "c"]);

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::media_type::MediaType;
 use crate::platform::Platform;
 
-/// Media type, digest and size of some content, with the other facts that its parent states.
+/// A reference to content: its media type, digest and size, and optional further fields.
 ///
 /// Source: image-spec v1.1.1, "Content Descriptors".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Descriptor {
     /// The size of the content in bytes.
     #[serde(deserialize_with = "crate::json::size")]
     pub size: u64,
-    /// Other URLs the content can be downloaded from.
+    /// Other URLs from which the content can be downloaded.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -32,7 +32,7 @@ pub struct Descriptor {
     /// String pairs about the content.
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
-    /// The content itself, base64, if it is small.
+    /// The content itself, encoded in base64. Present only for small content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// The artifact type, if the content is the manifest of an artifact.
@@ -63,14 +63,13 @@ impl Descriptor {
         }
     }
 
-    /// Describes bytes in memory, by sha256.
+    /// Creates a descriptor of bytes in memory, with their sha256 digest.
     #[must_use]
     pub fn from_bytes(media_type: MediaType, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
     }
 
-    /// Returns true if the descriptor is among the requested referrers: `wanted` is the required
-    /// artifact type, or `None` for all.
+    /// Returns true if the descriptor has the artifact type `wanted`, or if `wanted` is `None`.
     ///
     /// Source: distribution-spec v1.1.1, "Listing Referrers".
     #[must_use]
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_must_parse_and_duplicate_keys_are_refused() {
+    fn invalid_digests_and_duplicate_keys_are_refused() {
         let bad = r#"{"mediaType":"a/b","digest":"sha256:../x","size":1}"#;
         assert!(serde_json::from_str::<Descriptor>(bad).is_err());
         let twice = format!(

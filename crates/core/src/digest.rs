@@ -1,7 +1,7 @@
 //! Content digests: parsing, computing and verifying.
 //!
 //! Owns [`Digest`], the algorithms that can be computed, and [`Verifier`], which checks bytes
-//! against a digest without doing I/O. Every store and stream uses it.
+//! against a digest without doing I/O. Every store and stream uses this module.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::error::{Error, ErrorKind, ParseError, Result, parsed_text};
 
 /// A content address, `algorithm:encoded`.
 ///
-/// Any algorithm of the grammar can be parsed. Digests of algorithms that longshore can compute
-/// ([`Algorithm`]) must also have the right length and be lower-case hex. Both parts are safe file
-/// names. Digests are ordered by their text.
+/// A digest of any algorithm can be parsed. If longshore can compute the algorithm ([`Algorithm`]),
+/// the encoded part must be lower-case hex of the right length. Both parts are safe as file names.
+/// Digests are ordered by their text.
 ///
 /// Source: image-spec v1.1.1, descriptor, "Digests".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,8 +34,8 @@ impl Digest {
     /// Parses `algorithm:encoded`.
     ///
     /// # Errors
-    /// [`ParseError`] if the text breaks the grammar, or a known algorithm has the wrong length or
-    /// alphabet.
+    /// [`ParseError`] if the text does not match the grammar, or if the encoded part has the wrong
+    /// length or alphabet for a known algorithm.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("digest", text, reason);
         let Some(colon) = text.find(':') else {
@@ -43,7 +43,7 @@ impl Digest {
         };
         let (algorithm, encoded) = (&text[..colon], &text[colon + 1..]);
         if !algorithm.split(['+', '.', '_', '-']).all(is_component) {
-            return Err(bad("the algorithm must be lower-case letters and digits"));
+            return Err(bad("the algorithm must consist of lower-case letters and digits"));
         }
         if let Some(known) = Algorithm::named(algorithm) {
             let length = known.encoded_length();
@@ -56,7 +56,7 @@ impl Digest {
                 return Err(bad("expected lower-case hex digits").at(colon + 1 + at));
             }
         } else if encoded.is_empty() {
-            return Err(bad("nothing after the ':'"));
+            return Err(bad("nothing follows the ':'"));
         } else if let Some(length) = obsolete(algorithm).filter(|n| *n != encoded.len()) {
             let reason = format!("{algorithm} takes {length} hex digits, found {}", encoded.len());
             return Err(ParseError::new("digest", text, reason));
@@ -89,7 +89,7 @@ impl Digest {
         &self.text[self.colon + 1..]
     }
 
-    /// Returns a file name for content with this digest: `sha256-<hex>`.
+    /// Returns a file name for content with this digest, such as `sha256-<hex>`.
     #[must_use]
     pub fn file_name(&self) -> String {
         format!("{}-{}", self.algorithm_name(), self.encoded())
@@ -101,10 +101,10 @@ impl Digest {
         Algorithm::named(self.algorithm_name())
     }
 
-    /// Returns the algorithm, which must be one that longshore can compute.
+    /// Returns the algorithm, or an error if longshore cannot compute it.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if it cannot.
+    /// [`Unsupported`](ErrorKind::Unsupported) if longshore cannot compute the algorithm.
     pub fn verifiable(&self) -> Result<Algorithm> {
         self.algorithm().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported).at(self).detail(format!(
@@ -114,10 +114,10 @@ impl Digest {
         })
     }
 
-    /// Checks that `found` is this digest.
+    /// Checks that `found` equals this digest.
     ///
     /// # Errors
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if it is not.
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the digests differ.
     pub fn check(&self, found: &Self) -> Result<()> {
         if found == self {
             return Ok(());
@@ -153,7 +153,7 @@ impl Algorithm {
     /// All algorithms, the canonical one first.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// Returns the algorithm of this registered name.
+    /// Returns the algorithm with this registered name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|a| a.name() == name)
@@ -179,10 +179,10 @@ impl Algorithm {
         }
     }
 
-    /// Builds a digest of this algorithm from its value in hex.
+    /// Creates a digest of this algorithm from its hex value.
     ///
     /// # Errors
-    /// [`ParseError`] as for [`Digest::parse`].
+    /// Same as [`Digest::parse`].
     pub fn encoded(self, hex: &str) -> Result<Digest, ParseError> {
         Digest::parse(&format!("{}:{hex}", self.name()))
     }
@@ -195,7 +195,7 @@ impl Algorithm {
         digester.finish()
     }
 
-    /// Starts a digest over bytes that arrive in chunks.
+    /// Creates a digester for bytes that arrive in chunks.
     #[must_use]
     pub fn digester(self) -> Digester {
         Digester(match self {
@@ -205,8 +205,8 @@ impl Algorithm {
         })
     }
 
-    /// Resumes from a [state](Digester::state). Returns `None` if the state is not one of this
-    /// algorithm.
+    /// Resumes a digester from its [state](Digester::state). Returns `None` if the state is invalid
+    /// for this algorithm.
     #[must_use]
     pub fn resume(self, state: &[u8]) -> Option<Digester> {
         Some(Digester(match self {
@@ -247,7 +247,7 @@ impl Digester {
         }
     }
 
-    /// Returns the digest of all bytes added.
+    /// Returns the digest of all added bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {
@@ -257,10 +257,10 @@ impl Digester {
         }
     }
 
-    /// Returns the state, from which [`Algorithm::resume`] continues without the bytes so far.
+    /// Returns the state, from which [`Algorithm::resume`] continues without the earlier bytes.
     ///
-    /// The state has at most 209 bytes. Its format is that of the crate `sha2` 0.11. It contains up
-    /// to one block of the content.
+    /// The state has the format of the crate `sha2` 0.11 and at most 209 bytes. The state contains
+    /// up to one block of the content.
     #[must_use]
     pub fn state(&self) -> Vec<u8> {
         match &self.0 {
@@ -334,7 +334,7 @@ impl Verifier {
     /// Adds the next bytes.
     ///
     /// # Errors
-    /// [`SizeMismatch`](ErrorKind::SizeMismatch) as soon as there are too many.
+    /// [`SizeMismatch`](ErrorKind::SizeMismatch) as soon as there are more than `size` bytes.
     pub fn update(&mut self, bytes: &[u8]) -> Result<()> {
         self.seen += bytes.len() as u64;
         if self.seen > self.size {
@@ -384,7 +384,7 @@ fn obsolete(algorithm: &str) -> Option<usize> {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// 200 bytes: sha512 needs 135, and a file name may have 255.
+/// 200 bytes: a sha512 digest has 135 bytes, and a file name may have 255.
 const MAX_LENGTH: usize = 200;
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Text from outside, made safe to print.
+//! Escapes untrusted text, so that it is safe to print.
 //!
-//! Owns the rule that decides which characters may reach a terminal. Errors and the program's
-//! output both use it.
+//! Owns the rule that decides which characters may be printed. Error messages and the output of the
+//! CLI follow this rule.
 
 use std::fmt::{self, Write as _};
 
-/// Displays text from outside, and escapes every character that could control a terminal.
+/// Untrusted text, displayed with escapes for all characters that could control a terminal.
 ///
 /// Control characters (C0, DEL, C1), bidirectional marks and zero-width characters appear as
-/// `\u{..}`, everything else unchanged. The result never contains a line break.
+/// `\u{..}`. All other characters are unchanged. The result never contains a line break.
 ///
 /// ```
 /// use longshore_core::EscapedText;
@@ -24,8 +24,8 @@ impl<'a> EscapedText<'a> {
         Cut { text: self.0, characters }
     }
 
-    /// Escapes the text of a JSON document without changing its value. The characters become JSON
-    /// escapes; line breaks and tabs stay.
+    /// Escapes the text of a JSON document without changing its value. Unsafe characters become
+    /// JSON escapes. Line breaks and tabs are kept.
     ///
     /// ```
     /// use longshore_core::EscapedText;

@@ -1,7 +1,8 @@
-//! Files in a manifest: listed by their titles, and written to a folder.
+//! The files of a manifest: lists them, and writes them to a folder.
 //!
 //! Owns the rule that decides which titles are safe paths, and the names of blobs without a title.
-//! `pack` puts files into a manifest. The crate `longshore-image` reads the content of archives.
+//! The module `pack` adds files to a manifest. The crate `longshore-image` reads the content of
+//! archives.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,10 @@ use crate::manifest::{Manifest, RawManifest};
 use crate::run_blocking::run_blocking;
 use crate::store::Source;
 
-/// Lists the blobs of a manifest besides its config: an artifact's files, an image's layers.
+/// Lists the blobs of a manifest except its config: the files of an artifact or the layers of an
+/// image.
 ///
-/// A file's name is its annotation [`TITLE`](Annotations::TITLE), which may be any text.
+/// The name of a file is its annotation [`TITLE`](Annotations::TITLE), which may be any text.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the manifest cannot be read;
@@ -29,17 +31,17 @@ pub fn list_files(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
         Manifest::Artifact(artifact) => Ok(artifact.blobs.clone()),
         _ => Err(Error::new(ErrorKind::Unsupported)
             .at(manifest.digest())
-            .detail(format!("{} lists no files", manifest.media_type()))),
+            .detail(format!("a manifest of type {} lists no files", manifest.media_type()))),
     }
 }
 
-/// Writes the blobs that a manifest lists to a folder and returns their paths. Each blob gets its
-/// title as its name, or without a title its digest (`sha256-<hex>`).
+/// Writes the blobs that a manifest lists to a folder and returns their paths. The name of a file
+/// is the title of the blob, or its digest (`sha256-<hex>`) if the blob has no title.
 ///
-/// A title may name subfolders, which are created. All titles are checked before anything is
-/// written; no file is written through a symbolic link. Each file appears only when it is complete
-/// and verified, and replaces an existing one. A folder that was stored as an archive is written as
-/// an archive: to unpack it, use [`placed`] and a reader of archives.
+/// A title may contain subfolders, which are created. All titles are checked before anything is
+/// written. No file is written through a symbolic link. Each file appears only when it is complete
+/// and verified, and replaces an existing file. A folder that was stored as an archive is written
+/// as an archive. To unpack it, use [`placed`] and an archive reader.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the manifest lists nothing; [`Invalid`](ErrorKind::Invalid)
@@ -65,9 +67,9 @@ pub async fn pull_files(
 pub struct Placed {
     /// The blob.
     pub blob: Descriptor,
-    /// The path below the destination folder; empty for the destination folder itself.
+    /// The path below the destination folder, or an empty path for the folder itself.
     pub path: PathBuf,
-    /// True if the blob is an archive, to be unpacked at the path.
+    /// True if the blob is an archive that is to be unpacked at the path.
     pub folder: bool,
 }
 
@@ -76,14 +78,14 @@ pub struct Placed {
 pub enum Folders {
     /// The archives are unpacked into folders.
     Unpacked,
-    /// The archives are kept as files, each under the folder's name.
+    /// The archives are kept as files, each with the name of its folder.
     Kept,
 }
 
 /// Determines the path of each blob: its title, or its digest if it has no title.
 ///
-/// Only a folder that is unpacked may have the title `.`, which is the destination folder itself. A
-/// blob without a title that is listed twice is one file.
+/// The title `.` stands for the destination folder itself, and is allowed only for a folder that is
+/// unpacked. A blob without a title that is listed twice becomes one file.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if there are no blobs; [`Invalid`](ErrorKind::Invalid) for a
@@ -107,8 +109,8 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     }
     for (path, (is_folder, _)) in &paths {
         let mut above = path.ancestors().skip(1).filter_map(|above| paths.get_key_value(above));
-        // An unpacked folder may contain other files, but no other folders: its links were checked
-        // without them.
+        // An unpacked folder may contain other files but no other unpacked folders, because its
+        // links are checked without the content of other folders.
         if let Some((above, _)) = above.find(|(_, (unpacked, _))| !unpacked || *is_folder) {
             return Err(refused(above, "another title is a path below it"));
         }
@@ -141,8 +143,8 @@ impl Placed {
     /// Writes the blob as a file below `folder` and returns its path.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if a symbolic link is in the way; [`Io`](ErrorKind::Io); the
-    /// errors of the source. No part of the file is left behind.
+    /// [`Invalid`](ErrorKind::Invalid) if the path contains a symbolic link; [`Io`](ErrorKind::Io);
+    /// the errors of the source. No part of the file is left behind.
     pub async fn write(&self, source: &(impl Source + ?Sized), folder: &Path) -> Result<PathBuf> {
         let (file, root) = (self.clone(), folder.to_owned());
         let target = run_blocking(move || file.target(&root)).await?;
@@ -150,7 +152,7 @@ impl Placed {
         Ok(target)
     }
 
-    /// Returns the destination below `folder`, and creates its parent folders. Blocks.
+    /// Returns the destination below `folder`, and creates its parent folders. Blocks the thread.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if a parent folder, or the folder to unpack to, is a
@@ -165,27 +167,27 @@ impl Placed {
     }
 }
 
-/// Converts a title to a path below a folder, or returns the reason why it is not one.
+/// Converts a title to a path below a folder, or returns the reason why this is not possible.
 ///
 /// Backslashes are refused on every system, because they separate folders on Windows. Colons are
 /// refused only on Windows.
 fn below(title: &str) -> Result<PathBuf, &'static str> {
     if title.is_empty() {
-        return Err("it is empty");
+        return Err("a title must not be empty");
     }
     if title.contains('\\') || title.chars().any(char::is_control) {
-        return Err("a safe path has no backslashes or control characters");
+        return Err("backslashes and control characters are not allowed");
     }
     if cfg!(windows) && title.contains(':') {
-        return Err("a path on Windows has no colon");
+        return Err("a colon is not allowed on Windows");
     }
     if title.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err("expected a path below the folder, without \"..\" and empty parts");
+        return Err("expected a path below the folder, without \"..\" or empty parts");
     }
     Ok(title.into())
 }
 
-/// Checks that none of these folders below the root is a symbolic link.
+/// Checks that no part of `path` below the root is a symbolic link.
 fn no_link_on(root: &Path, path: &Path) -> Result<()> {
     let mut place = root.to_owned();
     for part in path.components() {
@@ -193,7 +195,7 @@ fn no_link_on(root: &Path, path: &Path) -> Result<()> {
         if std::fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_symlink()) {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(place.display())
-                .detail("a symbolic link is in the way of a file"));
+                .detail("expected a folder, found a symbolic link"));
         }
     }
     Ok(())
@@ -227,12 +229,12 @@ mod tests {
         let paths = pull_files(&store, &manifest, folder.path()).await.unwrap();
         assert_eq!(paths, [folder.path().join("a.txt"), folder.path().join("deep/er/b.txt")]);
         assert_eq!(std::fs::read_to_string(&paths[1]).unwrap(), "two");
-        // Pull once more, over the existing files.
+        // Pull again, to replace the existing files.
         pull_files(&store, &manifest, folder.path()).await.unwrap();
     }
 
     #[tokio::test]
-    async fn nothing_is_written_if_a_title_leads_out_of_the_folder() {
+    async fn nothing_is_written_if_a_title_is_invalid_or_duplicate() {
         for bad in ["", "/etc/x", "../x", "a/../../x", "a//b", "./x", "a\\b", "a\nb", "."] {
             let folder = tempfile::tempdir().unwrap();
             let (store, manifest) = packed(&[("good", "x"), (bad, "y")]).await;
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_placed_by_their_titles_and_never_within_each_other() {
+    fn folders_are_placed_by_their_titles_and_cannot_be_nested() {
         let (title, unpack) = (Annotations::TITLE, Annotations::UNPACK);
         let folder = |path| blob(path, &[(title, path), (unpack, "true")]);
         let file = |path| blob(path, &[(title, path)]);

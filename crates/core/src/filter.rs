@@ -23,23 +23,24 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Creates a filter for names that contain a match of the expression: `^` and `$` anchor it.
+    /// Creates a filter for names that contain a match of the expression. `^` and `$` anchor the
+    /// match.
     ///
     /// # Errors
-    /// [`ParseError`] that names the problem in the expression.
+    /// [`ParseError`] that states the problem in the expression.
     pub fn anywhere(expression: &str) -> Result<Self, ParseError> {
         Self::build(expression, false)
     }
 
-    /// Creates a filter for names that the expression matches from their start, ignoring case.
+    /// Creates a filter for names that begin with a match of the expression. Ignores case.
     ///
     /// # Errors
-    /// [`ParseError`] that names the problem in the expression.
+    /// [`ParseError`] that states the problem in the expression.
     pub fn at_start(expression: &str) -> Result<Self, ParseError> {
         Self::build(expression, true)
     }
 
-    /// Returns true if the name is chosen.
+    /// Returns true if the filter matches the name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.at_start {
@@ -72,8 +73,7 @@ mod tests {
             ("a|one", "b/one", true, false),
             ("", "anything", true, true),
             ("^v1$", "v1", true, true),
-            // A trailing comment must not swallow the text that the filter adds around the
-            // expression.
+            // A trailing comment must not affect where the expression has to match.
             ("(?x) v1 # one", "v1.1", true, true),
             ("(?x) v1 # one", "rv1", true, false),
             ("^v1$", "v1.1", false, false),

@@ -1,7 +1,7 @@
 //! The children of a manifest, classified by position and not by media type.
 //!
-//! One position is ambiguous: an index entry whose media type is not a manifest's may be a blob, as
-//! in BuildKit's cache. The store that holds it decides, see `is_blob`.
+//! One position is ambiguous: an index entry may be a blob if its media type is not that of a
+//! manifest, as in the cache of BuildKit. In this case, `is_blob` queries the store.
 
 use futures_util::TryStreamExt as _;
 
@@ -11,16 +11,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{MANIFEST_LIMIT, Manifest, RawManifest};
 use crate::store::Source;
 
-/// The children of a manifest: everything that a store must hold before it.
+/// The children of a manifest. A store must hold them before the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Successors {
     /// Configs, layers and other blobs, in the order listed, each digest once.
     pub blobs: Vec<Descriptor>,
-    /// Layers of a Docker schema 1 manifest, which states no sizes; each digest once.
+    /// Layers of a Docker schema 1 manifest, each digest once. Their sizes are unknown.
     pub unsized_blobs: Vec<Digest>,
-    /// Manifests of an index, in the order listed, each digest once. An entry whose media type is
-    /// not a manifest's may be a blob.
+    /// Manifests of an index, in the order listed, each digest once. An entry may be a blob if its
+    /// media type is not that of a manifest.
     pub manifests: Vec<Descriptor>,
 }
 
@@ -34,7 +34,7 @@ impl Successors {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the manifest cannot be read or lists itself;
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond 10,000 entries.
+    /// [`TooLarge`](ErrorKind::TooLarge) if it has more than 10,000 entries.
     pub fn of(manifest: &RawManifest) -> Result<Self> {
         let mut successors = match manifest.parse()? {
             Manifest::Image(image) => {
@@ -57,7 +57,7 @@ impl Successors {
         if blobs.len() + unsized_blobs.len() + manifests.len() > ENTRY_LIMIT {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(manifest.digest())
-                .detail(format!("a manifest may list at most {ENTRY_LIMIT} others")));
+                .detail(format!("the manifest lists more than {ENTRY_LIMIT} entries")));
         }
         if successors.manifests.iter().any(|d| d.digest == *manifest.digest()) {
             return Err(Error::new(ErrorKind::Invalid)
@@ -71,12 +71,13 @@ impl Successors {
     }
 }
 
-/// Returns true if an entry of an index is a blob: its media type is not a manifest's, and the
-/// source has a blob of that digest but no manifest.
+/// Returns true if an entry of an index is a blob. Such an entry does not have the media type of a
+/// manifest, and the source has a blob with its digest but no manifest.
 ///
 /// The registry cache of BuildKit is an index of layers and a configuration, which are blobs. The
-/// blob is requested first: `docker-registry` 2.8 answers 500 if a blob is requested as a manifest.
-/// A layout keeps manifests and blobs in one place, so there the content decides.
+/// blob is requested first, because `docker-registry` 2.8 replies with status 500 if a blob is
+/// requested as a manifest. A layout stores manifests and blobs in the same folder, so the content
+/// of the blob is checked too.
 ///
 /// # Errors
 /// The errors of the source.
@@ -94,8 +95,8 @@ pub(crate) async fn is_blob(source: &(impl Source + ?Sized), entry: &Descriptor)
     }
 }
 
-/// Returns true if the content of a blob is a manifest. If it is not a JSON object, only the first
-/// chunk is read.
+/// Returns true if the content of a blob is a manifest. If the content is not a JSON object, only
+/// the first chunk is read.
 async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> Result<bool> {
     if blob.size > MANIFEST_LIMIT as u64 {
         return Ok(false);
@@ -113,8 +114,8 @@ async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> R
         .is_ok_and(|manifest| manifest.parse().is_ok_and(|parsed| *parsed != Manifest::Opaque)))
 }
 
-/// Returns the subject of a manifest, and the descriptor with artifact type and annotations that is
-/// listed among the subject's referrers. Returns `None` if it has no subject.
+/// Returns the subject of a manifest, and the descriptor of the manifest for the list of referrers,
+/// with its artifact type and annotations. Returns `None` if the manifest has no subject.
 ///
 /// Source: distribution-spec v1.1.1, "Listing Referrers".
 ///
@@ -141,7 +142,7 @@ fn keep_first<T>(items: &mut Vec<T>, digest: impl Fn(&T) -> &Digest) {
     items.retain(|item| seen.insert(digest(item).clone()));
 }
 
-/// 10,000: real indexes and images have far fewer.
+/// 10,000: real indexes and images have far fewer entries.
 const ENTRY_LIMIT: usize = 10_000;
 
 #[cfg(test)]
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn successors_are_classified_by_position_and_listed_once() {
-        // A layer that calls itself an index is still a blob.
+        // A layer with the media type of an index is still a blob.
         let layer = descriptor("l", "application/vnd.oci.image.index.v1+json");
         let config = descriptor("c", "application/x");
         let image = manifest(format!(

@@ -1,7 +1,7 @@
 //! An image: its manifest, its configuration, and the layers that both describe.
 //!
-//! Owns reading both documents as one view, from any store. `select` selects an image of an index.
-//! The crate `longshore-image` reads the content of layers.
+//! Reads both documents from any store. The module `select` selects an image of an index. The crate
+//! `longshore-image` reads the content of layers.
 
 use bytes::Bytes;
 
@@ -37,10 +37,10 @@ pub struct Image {
     config: ImageConfig,
 }
 
-/// A layer as described by manifest and configuration.
+/// A layer, as described by the manifest and the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageLayer<'a> {
-    /// The descriptor of the layer as stored, compressed or not.
+    /// The descriptor of the stored layer, which may be compressed.
     pub descriptor: &'a Descriptor,
     /// The digest of the uncompressed tar, if the configuration states one.
     pub diff_id: Option<&'a Digest>,
@@ -51,15 +51,15 @@ pub struct ImageLayer<'a> {
 pub struct HistoryStep<'a> {
     /// The entry of the history, if the configuration has one.
     pub history: Option<&'a History>,
-    /// The layer; `None` if the step created none.
+    /// The layer, or `None` if the step created no layer.
     pub layer: Option<ImageLayer<'a>>,
 }
 
 impl Image {
-    /// Reads an image's configuration, verified.
+    /// Reads and verifies the configuration of an image.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is not an image's;
+    /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is not that of an image;
     /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be read; the errors of the
     /// source.
     pub async fn read(source: &(impl Source + ?Sized), manifest: RawManifest) -> Result<Self> {
@@ -75,7 +75,7 @@ impl Image {
         Ok(Self { manifest, parsed, config_bytes, config })
     }
 
-    /// Returns the manifest's exact bytes.
+    /// Returns the manifest as exact bytes.
     #[must_use]
     pub fn manifest(&self) -> &RawManifest {
         &self.manifest
@@ -93,7 +93,7 @@ impl Image {
         &self.config
     }
 
-    /// Returns the configuration's exact bytes.
+    /// Returns the exact bytes of the configuration.
     #[must_use]
     pub fn config_bytes(&self) -> &Bytes {
         &self.config_bytes
@@ -119,15 +119,16 @@ impl Image {
         layers.map(|(descriptor, diff_id)| ImageLayer { descriptor, diff_id })
     }
 
-    /// Returns the total size of the layers as stored, compressed or not, in bytes. Configuration
-    /// and manifest are not counted.
+    /// Returns the total size in bytes of the stored layers, which may be compressed. The
+    /// configuration and the manifest are not counted.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.parsed.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 
-    /// Returns the total size of the uncompressed layers in bytes, if none of them is compressed.
-    /// Otherwise it is not known without reading them.
+    /// Returns the total size in bytes of the uncompressed layers, or `None` if any layer is stored
+    /// compressed. The size of a compressed layer after decompression is known only after it is
+    /// read.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.layers()
@@ -137,7 +138,7 @@ impl Image {
 
     /// Returns the history, oldest first: every step with the layer that it created.
     ///
-    /// If the history does not match the layers, the layers come after it, as steps without a
+    /// If the history does not match the layers, the layers follow the history as steps without a
     /// history entry.
     #[must_use]
     pub fn steps(&self) -> Vec<HistoryStep<'_>> {
@@ -154,8 +155,8 @@ impl Image {
 }
 
 impl ImageLayer<'_> {
-    /// Returns the size of the uncompressed tar in bytes, if the layer is not compressed. Otherwise
-    /// it is not known without reading.
+    /// Returns the size of the uncompressed tar in bytes, or `None` if the layer is stored
+    /// compressed.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.descriptor.media_type.is_plain_layer().then_some(self.descriptor.size)
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn history_steps_that_created_no_layer_have_none() {
+    async fn history_steps_are_paired_with_the_layers_that_they_created() {
         let history = r#"[{"created_by":"a","empty_layer":true},{"created_by":"b"},{"created_by":"c",
             "empty_layer":true}]"#;
         let layers = [(&MediaType::OCI_LAYER, &b"plain"[..])];
@@ -216,7 +217,7 @@ mod tests {
         let non_empty: Vec<_> = made.config().non_empty_history().collect();
         assert_eq!(non_empty.len(), 1);
 
-        // Two steps for one layer: it is unclear which of them created it.
+        // Two steps and one layer: it is unclear which step created the layer.
         let unclear = image(r#"[{"created_by":"a"},{"created_by":"b"}]"#, &layers).await;
         let steps = unclear.steps();
         let shape: Vec<_> =

@@ -1,9 +1,8 @@
-//! Lenient parsing of JSON from other programs: output of Go programs is accepted, and sizes are
-//! checked.
+//! Parses JSON from other programs: accepts the output of Go programs, and checks sizes.
 
 use serde::{Deserialize, Deserializer};
 
-/// Reads `null` as the default: Go writes nil slices and maps as `null`.
+/// Reads `null` as the default value, because Go writes nil slices and maps as `null`.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -12,7 +11,7 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads a size in bytes: a whole number that fits Go's `int64` too.
+/// Reads a size in bytes, which must be a whole number that fits in the type `int64` of Go.
 ///
 /// Source: image-spec v1.1.1, descriptor, "size".
 pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {

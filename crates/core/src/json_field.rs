@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind, ParseError, Result};
 ///
 /// The path is a JSON Pointer (`/config/Env/0`), or names joined by dots with an optional leading
 /// dot (`.config.Env[0]`, `config.Env.0`). A name that contains dots is written in quotes and
-/// brackets (`.config.Labels["org.example.name"]`). The whole document is selected by an empty path
-/// or by `.`.
+/// brackets (`.config.Labels["org.example.name"]`). An empty path or `.` selects the whole
+/// document.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the path cannot be parsed; [`NotFound`](ErrorKind::NotFound),
@@ -29,7 +29,7 @@ pub fn json_field<'a>(document: &'a Value, path: &str) -> Result<&'a Value> {
     Ok(value)
 }
 
-/// Returns the names on the way to a value, outermost first.
+/// Returns the names in a path, outermost first.
 fn names(path: &str) -> Result<Vec<String>, ParseError> {
     if path.starts_with('/') {
         let parts = path.split('/').skip(1);
@@ -56,7 +56,7 @@ fn names(path: &str) -> Result<Vec<String>, ParseError> {
         }
         names.push(name.to_owned());
         rest = match after.strip_prefix('.') {
-            Some("") => return Err(bad("nothing after the last '.'", path.len() - 1)),
+            Some("") => return Err(bad("a name is missing after the last '.'", path.len() - 1)),
             Some(next) => next,
             None => after,
         };
@@ -68,9 +68,9 @@ fn not_found(path: &str, name: &str, within: &Value) -> Error {
     let available = match within {
         Value::Object(object) => {
             let names: Vec<&str> = object.keys().map(String::as_str).take(SHOWN).collect();
-            format!("there are {}", names.join(", "))
+            format!("expected one of: {}", names.join(", "))
         }
-        Value::Array(items) => format!("there are {} items, counted from 0", items.len()),
+        Value::Array(items) => format!("the array has {} items, counted from 0", items.len()),
         _ => "the value is neither an object nor an array".to_owned(),
     };
     Error::new(ErrorKind::NotFound)

@@ -1,6 +1,6 @@
 //! Names, digests, manifests, verified streams, stores and the copy engine of longshore.
 //!
-//! This crate does not use HTTP. The crate `longshore` adds registries, and re-exports all of this.
+//! This crate does not use HTTP. The crate `longshore` adds registries and re-exports this crate.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -19,19 +19,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The modules from the bottom up; each module uses only the modules above it in this table:
+//! Each module uses only the modules above it in this table:
 //!
 //! | modules | content |
 //! |---|---|
-//! | `error`, `escaped_text`, `json`, `json_field` | errors, text and JSON from outside |
-//! | `filter` | choosing names |
+//! | `error`, `escaped_text`, `json`, `json_field` | errors, and untrusted text and JSON |
+//! | `filter` | selecting names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the values in documents |
 //! | `run_blocking`, `wait` | blocking work in async code, and messages about long waits |
 //! | `descriptor`, `reference` | references to content, by digest and by name |
 //! | `manifest`, `page`, `cached_listing`, `namespaces` | documents and listings |
 //! | `blob`, `store`, `blob_file` | streams, the traits of all stores, and writing blobs to files |
-//! | `graph`, `image` | the children of a manifest; an image |
-//! | `select` | choosing an image |
+//! | `graph`, `image` | the children of a manifest, and images |
+//! | `select` | selecting an image |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `files`, `tagging`, `untag` | operations on stores |
 //! | `test_suite` | the contract of the store traits, as tests |

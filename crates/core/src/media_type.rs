@@ -1,4 +1,4 @@
-//! Media types: an open set with names for the common ones.
+//! Media types: an open set, with constants for the common types.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,9 @@ use crate::error::{ParseError, Result, parsed_text};
 
 /// A media type, such as `application/vnd.oci.image.manifest.v1+json`.
 ///
-/// Any printable ASCII without spaces is kept as it is, known or not, since the set is open.
-/// Parameters (`; charset=utf-8`) are not part of it; see [`MediaType::from_header`].
+/// Any printable ASCII text without spaces is accepted and kept unchanged, because the set of types
+/// is open. Parameters (`; charset=utf-8`) are not part of a media type. [`MediaType::from_header`]
+/// removes them.
 ///
 /// Source: RFC 6838, section 4.2; image-spec v1.1.1, "Media Types".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,13 +36,13 @@ impl MediaType {
     /// OCI layer that may not be redistributed, zstd. Deprecated, but still in use.
     pub const OCI_NONDISTRIBUTABLE_LAYER_ZSTD: Self =
         Self::known("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd");
-    /// A descriptor by itself.
+    /// A descriptor as a separate document.
     pub const OCI_DESCRIPTOR: Self = Self::known("application/vnd.oci.descriptor.v1+json");
     /// The file that marks an OCI layout.
     pub const OCI_LAYOUT: Self = Self::known("application/vnd.oci.layout.header.v1+json");
     /// The empty JSON object, for artifacts without a config.
     pub const OCI_EMPTY: Self = Self::known("application/vnd.oci.empty.v1+json");
-    /// OCI artifact manifest, withdrawn before image-spec 1.1 and still in use.
+    /// OCI artifact manifest, withdrawn before image-spec 1.1, but still in use.
     pub const OCI_ARTIFACT: Self = Self::known("application/vnd.oci.artifact.manifest.v1+json");
     /// Docker schema 2 manifest.
     pub const DOCKER_MANIFEST: Self =
@@ -82,7 +83,8 @@ impl MediaType {
     /// Parses a media type.
     ///
     /// # Errors
-    /// [`ParseError`] if it is empty, longer than 255 bytes, or not printable ASCII without spaces.
+    /// [`ParseError`] if the text is empty, longer than 255 bytes, or not printable ASCII without
+    /// spaces.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("media type", text, reason);
         if text.is_empty() {
@@ -100,7 +102,7 @@ impl MediaType {
     /// Parses the value of a `Content-Type` header, without its parameters.
     ///
     /// # Errors
-    /// [`ParseError`] as for [`MediaType::parse`].
+    /// Same as [`MediaType::parse`].
     pub fn from_header(value: &str) -> Result<Self, ParseError> {
         let essence = value.split_once(';').map_or(value, |(essence, _)| essence);
         Self::parse(&essence.trim().to_ascii_lowercase())
@@ -112,7 +114,7 @@ impl MediaType {
         &self.0
     }
 
-    /// Returns true if the type means only "some bytes", "some JSON" or "some text".
+    /// Returns true for the generic types of bytes, JSON and text.
     #[must_use]
     pub fn is_generic(&self) -> bool {
         matches!(self.as_str(), "application/octet-stream" | "application/json" | "text/plain")
@@ -139,7 +141,7 @@ impl MediaType {
         *self == Self::OCI_LAYER || *self == Self::DOCKER_LAYER
     }
 
-    /// Returns true for a layer of any kind. It is recognized by the words that the layer types of
+    /// Returns true for a layer of any kind. Layers are recognized by words that the layer types of
     /// OCI, Docker and most artifacts contain.
     pub(crate) fn is_layer(&self) -> bool {
         self.0.contains(".layer.") || self.0.contains(".image.rootfs.")
@@ -161,7 +163,7 @@ impl MediaType {
 
 parsed_text!(MediaType, serde);
 
-/// 255 bytes: RFC 6838 allows 127 on either side of the slash.
+/// 255 bytes: RFC 6838 allows 127 characters on either side of the slash.
 const MAX_LENGTH: usize = 255;
 
 #[cfg(test)]
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn common_media_types_are_known_and_kept() {
+    fn common_media_types_are_parsed_to_their_constants() {
         for (prefix, names) in [
             (
                 "application/vnd.docker.",
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_types_are_kept_and_control_characters_refused() {
+    fn unknown_types_are_kept_and_invalid_types_are_refused() {
         assert_eq!(MediaType::parse("application/x.y").unwrap().as_str(), "application/x.y");
         for bad in ["", "a b", "a\x1b", "ä/b"] {
             assert!(MediaType::parse(bad).is_err(), "{bad:?}");

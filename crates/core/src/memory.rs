@@ -31,7 +31,7 @@ struct Content {
     blobs: BTreeMap<Digest, Bytes>,
     manifests: BTreeMap<Digest, RawManifest>,
     tags: BTreeMap<Tag, Digest>,
-    /// Keyed by subject, then referrer: ordered, so that listings are ordered.
+    /// The key is the subject, then the referrer. The map is ordered, so that listings are ordered.
     referrers: BTreeMap<(Digest, Digest), Descriptor>,
 }
 
@@ -42,7 +42,7 @@ impl Memory {
         Self::default()
     }
 
-    /// Returns the content of a blob, shared with the store.
+    /// Returns the content of a blob. The bytes are shared with the store, not copied.
     #[must_use]
     pub fn blob_bytes(&self, digest: &Digest) -> Option<Bytes> {
         self.read().blobs.get(digest).cloned()

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::reference::RepositoryName;
 
-/// The repositories of a registry, grouped by namespace: everything before a name's last slash.
+/// The repositories of a registry, grouped by namespace. The namespace of a name is the part before
+/// its last slash.
 ///
-/// A name of one part has no namespace, unless [`bare_as`](Self::bare_as) sets one.
+/// A name without a slash has no namespace, unless [`bare_as`](Self::bare_as) sets a namespace.
 ///
 /// ```
 /// use longshore_core::{Namespaces, RepositoryName};
@@ -26,7 +27,7 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Puts names of one part into this namespace. Docker's clients use `library`.
+    /// Puts names without a slash into this namespace. Docker clients use `library`.
     #[must_use]
     pub fn bare_as(mut self, namespace: impl Into<String>) -> Self {
         self.bare = Some(namespace.into());
@@ -41,8 +42,8 @@ impl Namespaces {
         names.into_iter().collect()
     }
 
-    /// Returns the repositories in a namespace and in the namespaces below it, in the registry's
-    /// order.
+    /// Returns the repositories in a namespace and in the namespaces below it, in the order of the
+    /// registry.
     #[must_use]
     pub fn repositories(&self, namespace: &str) -> Vec<&RepositoryName> {
         let within = |name: &&RepositoryName| {
@@ -66,7 +67,7 @@ impl FromIterator<RepositoryName> for Namespaces {
 mod tests {
     use super::*;
 
-    /// Uses the catalog of dreg-client's tests.
+    /// Uses the catalog from the tests of dreg-client.
     #[test]
     fn repositories_are_grouped_by_namespace() {
         let listed: Namespaces = [
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_includes_nested_ones_but_not_those_with_the_same_prefix() {
+    fn a_namespace_includes_nested_namespaces_but_not_names_with_the_same_prefix() {
         let listed: Namespaces = ["a/b/c", "a/x", "ab/x", "a"]
             .map(|name| RepositoryName::parse(name).unwrap())
             .into_iter()

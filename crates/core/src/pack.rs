@@ -18,7 +18,7 @@ use crate::media_type::MediaType;
 use crate::reference::Tag;
 use crate::store::{Source, SourceExt as _, Target, TargetExt as _};
 
-/// A manifest to build, and its blobs.
+/// A manifest to be built, and its blobs.
 ///
 /// ```
 /// # use longshore_core::{Memory, Pack, Tag};
@@ -53,7 +53,7 @@ enum Document {
 }
 
 impl Pack {
-    /// Starts an artifact of a type, with the empty config.
+    /// Starts to build an artifact of a type, with an empty config.
     ///
     /// Source: image-spec v1.1.1, "Guidelines for Artifact Usage".
     pub fn artifact(artifact_type: MediaType) -> Self {
@@ -64,7 +64,7 @@ impl Pack {
         Self::of(Document::Image { artifact_type, config, layers: Vec::new() }, blobs)
     }
 
-    /// Starts an image with this configuration. Its layers are added lowest first.
+    /// Starts to build an image with this configuration. Layers are added lowest first.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be written as JSON.
@@ -75,7 +75,7 @@ impl Pack {
         Ok(Self::of(Document::Image { artifact_type: None, config, layers: Vec::new() }, blobs))
     }
 
-    /// Starts an index of manifests that the target holds.
+    /// Starts to build an index of manifests that the target holds.
     pub fn index(manifests: Vec<Descriptor>) -> Self {
         Self::of(Document::Index { manifests }, Vec::new())
     }
@@ -85,11 +85,12 @@ impl Pack {
         Self { document, annotations, subject: None, blobs, held }
     }
 
-    /// Starts an image, or an artifact in the format of an image, whose config `target` already
-    /// holds.
+    /// Starts to build an image, or an artifact in the format of an image, with a config that
+    /// `target` already holds.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if it does not; the errors of the target.
+    /// [`NotFound`](ErrorKind::NotFound) if the target does not hold the config; the errors of the
+    /// target.
     pub async fn with_existing_config(
         target: &(impl Source + ?Sized),
         config: &Digest,
@@ -109,10 +110,10 @@ impl Pack {
         self
     }
 
-    /// Adds a layer that the target already holds, so that its bytes are not needed.
+    /// Adds a layer that the target already holds, so that its content is not needed.
     ///
-    /// If only its digest is known, [`blob_size`](crate::Source::blob_size) returns its size. Has
-    /// no effect on an index.
+    /// If only the digest of the layer is known, [`blob_size`](crate::Source::blob_size) returns
+    /// its size. Has no effect on an index.
     pub fn existing_layer(mut self, descriptor: Descriptor) -> Self {
         if let Document::Image { layers, .. } = &mut self.document {
             layers.push(descriptor.clone());
@@ -121,7 +122,7 @@ impl Pack {
         self
     }
 
-    /// Returns the layers added so far.
+    /// Returns the layers that were added so far.
     #[must_use]
     pub fn layers(&self) -> &[Descriptor] {
         match &self.document {
@@ -138,12 +139,12 @@ impl Pack {
         self.layer(descriptor, content.into())
     }
 
-    /// Adds a file of any size as a layer, titled with its file name. Reads the file once now, for
-    /// its digest, and once when it is pushed.
+    /// Adds a file of any size as a layer, titled with its file name. Reads the file immediately to
+    /// compute its digest, and again when the layer is pushed.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if its name is
-    /// not valid UTF-8.
+    /// [`Io`](ErrorKind::Io) if the file cannot be read; [`Invalid`](ErrorKind::Invalid) if its
+    /// name is not valid UTF-8.
     pub async fn file_at(self, path: &Path, media_type: MediaType) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file with a name")
@@ -159,19 +160,19 @@ impl Pack {
         self
     }
 
-    /// Makes the manifest refer to another one, which need not exist.
+    /// Sets the subject of the manifest. The subject need not exist.
     pub fn subject(mut self, subject: Descriptor) -> Self {
         self.subject = Some(subject);
         self
     }
 
-    /// Writes the blobs that the target lacks, six at a time, then the manifest, then the tag. The
-    /// same input always gives the same digests.
+    /// Pushes the blobs that the target does not hold, six at a time, then the manifest, and then
+    /// the tag. The same input always results in the same digests.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
-    /// lacks an [existing layer](Self::existing_layer); the errors of the target. In all these
-    /// cases, the tag is not moved.
+    /// does not hold an [existing layer](Self::existing_layer) of this size; the errors of the
+    /// target. In all these cases, the tag is not moved.
     pub async fn push(
         self,
         target: &(impl Target + ?Sized),
@@ -225,7 +226,7 @@ async fn check_held(target: &(impl Target + ?Sized), descriptor: &Descriptor) ->
         Some(size) if size == descriptor.size => Ok(()),
         Some(size) => Err(lacks(ErrorKind::SizeMismatch)
             .detail(format!("the target's blob has {size} bytes, not {}", descriptor.size))),
-        None => Err(lacks(ErrorKind::NotFound).detail("the target does not have it")),
+        None => Err(lacks(ErrorKind::NotFound).detail("the target does not hold the blob")),
     }
 }
 
@@ -233,7 +234,7 @@ fn unwritable(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail("the document cannot be written as JSON").with_source(e)
 }
 
-/// The number of blobs in flight at once.
+/// The number of blobs that are pushed at the same time.
 const PARALLEL: usize = 6;
 
 #[cfg(test)]
@@ -245,7 +246,7 @@ mod tests {
     use crate::{Manifest, Memory};
 
     #[tokio::test]
-    async fn an_index_gets_no_layers_and_their_blobs_are_not_pushed() {
+    async fn an_index_ignores_layers_and_their_blobs_are_not_pushed() {
         let store = Memory::new();
         let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"blob");
         let index = Pack::index(Vec::new());
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_blob_is_read_once_and_not_at_all_if_the_target_has_it() {
+    async fn a_blob_is_read_only_once_and_only_if_the_target_does_not_hold_it() {
         let (existing, twice) = (Bytes::from_static(b"existing"), Bytes::from_static(b"twice"));
         let blob = |content: &Bytes| Descriptor::from_bytes(MediaType::OCTET_STREAM, content);
         let store = Memory::new();
@@ -288,7 +289,7 @@ mod tests {
         let both = pack().existing_layer(layers[0].clone()).existing_layer(layers[1].clone());
         both.push(&store, Some(&tag)).await.unwrap();
         let manifest = store.manifest(&tag.clone().into()).await.unwrap();
-        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("an image") };
+        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("expected an image") };
         assert_eq!(image.layers, layers);
         assert_eq!(image.artifact_type, Some(kind.clone()));
 
@@ -303,7 +304,8 @@ mod tests {
         assert_eq!(still.digest(), manifest.digest(), "the tag was not moved");
     }
 
-    /// Builds a pack with this number of layers, each of which waits until all are in flight.
+    /// Builds a pack with this number of layers, each of which waits until all layers are being
+    /// read.
     fn waiting(layers: usize) -> Pack {
         let barrier = Arc::new(tokio::sync::Barrier::new(layers));
         let artifact = Pack::artifact(MediaType::OCTET_STREAM);
@@ -322,13 +324,13 @@ mod tests {
     async fn six_blobs_are_sent_in_parallel() {
         let limit = std::time::Duration::from_secs(60);
         let store = Memory::new();
-        // The config is the first in flight and does not wait.
+        // The config is pushed first and does not wait.
         let at_once = waiting(PARALLEL).push(&store, None);
         assert!(
             tokio::time::timeout(limit, at_once).await.is_ok(),
             "the layers wait for each other"
         );
         let too_many = waiting(PARALLEL + 1).push(&store, None);
-        assert!(tokio::time::timeout(limit, too_many).await.is_err(), "one layer is not in flight");
+        assert!(tokio::time::timeout(limit, too_many).await.is_err(), "one layer is not started");
     }
 }

@@ -14,21 +14,21 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Page<T> {
     /// The items of the page.
     pub items: Vec<T>,
-    /// The token for the next page; `None` on the last.
+    /// The token for the next page, or `None` on the last page.
     pub next: Option<PageToken>,
 }
 
-/// A token that requests a page. Only the store that created it knows its meaning.
+/// A token that selects a page. Only the store that created a token can interpret it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageToken(String);
 
 impl PageToken {
-    /// Creates a token, in a store.
+    /// Creates a token. Only stores call this function.
     pub fn new(token: impl Into<String>) -> Self {
         Self(token.into())
     }
 
-    /// Returns the text with which it was created.
+    /// Returns the text with which the token was created.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -37,17 +37,17 @@ impl PageToken {
 
 /// A listing, fetched page by page as it is read.
 ///
-/// It is a stream of pages; [`items`](Self::items) flattens it. If a store returns the same page
-/// token twice, or the listing does not end, it fails: at most 10,000 pages and 1,000,000 items are
-/// read.
+/// A listing is a stream of pages, which [`items`](Self::items) flattens. The stream ends with an
+/// error if a store returns the same page token twice, or if the listing has more than 10,000 pages
+/// or 1,000,000 items.
 ///
 /// # Cancellation
-/// Dropping it stops the listing. Nothing is fetched in advance.
+/// Dropping the stream stops the listing. Nothing is fetched in advance.
 pub struct Pages<T>(BoxStream<'static, Result<Page<T>>>);
 
 impl<T: Send + 'static> Pages<T> {
-    /// Creates a listing that gets its pages from `fetch`: first without a token, then with the
-    /// `next` token of the page before.
+    /// Creates a listing that gets its pages from `fetch`, which is called without a token first,
+    /// and then with the `next` token of the previous page.
     pub fn new<F, Fut>(fetch: F) -> Self
     where
         F: FnMut(Option<PageToken>) -> Fut + Send + 'static,
@@ -71,13 +71,13 @@ impl<T: Send + 'static> Pages<T> {
         Self(stream::iter([Ok(page)]).boxed())
     }
 
-    /// Creates a listing that fails at once.
+    /// Creates a listing that fails immediately.
     #[must_use]
     pub fn failed(error: Error) -> Self {
         Self(stream::iter([Err(error)]).boxed())
     }
 
-    /// Removes the items that `keep` rejects; a page may become empty.
+    /// Removes the items that `keep` rejects. A page may become empty.
     #[must_use]
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
         let filtered = self.0.map(move |page| {
@@ -88,7 +88,7 @@ impl<T: Send + 'static> Pages<T> {
         Self(filtered.boxed())
     }
 
-    /// Changes every item, page by page.
+    /// Applies `change` to every item.
     #[must_use]
     pub fn map<U>(self, mut change: impl FnMut(T) -> U + Send + 'static) -> Pages<U>
     where
@@ -138,7 +138,7 @@ impl<F> Walk<F> {
         if let Some(next) = &page.next {
             let endless = |why: String| Err(Error::new(ErrorKind::Protocol).detail(why));
             if !self.seen.insert(next.clone()) {
-                return endless("the listing returned the same next page twice".to_owned());
+                return endless("the listing returned the same page token twice".to_owned());
             }
             if self.seen.len() >= PAGE_LIMIT || self.items > ITEM_LIMIT {
                 return endless(format!(
@@ -169,7 +169,7 @@ impl<T> fmt::Debug for Pages<T> {
 
 /// 10,000 pages: far more than any real listing has.
 const PAGE_LIMIT: usize = 10_000;
-/// 1,000,000 items.
+/// 1,000,000 items: far more than any real listing has.
 const ITEM_LIMIT: usize = 1_000_000;
 
 #[cfg(test)]
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_filter_drops_items_and_keeps_the_pages() {
+    async fn a_filter_removes_the_rejected_items() {
         let pages = Pages::from_items((0..9).collect()).filter(|n| n % 4 == 0);
         assert_eq!(pages.all().await.unwrap(), [0, 4, 8]);
     }
@@ -210,7 +210,7 @@ mod tests {
         let mut read = 0;
         while let Some(item) = items.next().await {
             let Counted(alive) = item.unwrap();
-            // The current page, its source, and the two counters of this test.
+            // The three items of the current page, and the two counters of this test.
             assert!(std::sync::Arc::strong_count(&alive) <= 3 + 2);
             read += 1;
         }

@@ -2,13 +2,13 @@
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Runs blocking work off the async threads and waits for it.
+/// Runs blocking work on a blocking thread, and waits for the result.
 ///
 /// # Errors
-/// The work's error; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down.
+/// The error of the work; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down.
 ///
 /// # Cancellation
-/// Dropping the future does not stop work that has begun.
+/// Dropping the future does not stop work that has started.
 pub async fn run_blocking<T, F>(work: F) -> Result<T>
 where
     F: FnOnce() -> Result<T> + Send + 'static,

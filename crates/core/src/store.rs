@@ -1,8 +1,7 @@
-//! The traits of all stores of images and artifacts. Every operation is written for these traits.
+//! The traits of all stores of images and artifacts. All operations use these traits.
 //!
-//! One value is one repository: at a registry, in a layout, in an archive, or in memory. The traits
-//! are dyn-compatible. An operation takes an `Arc<dyn Source>` and an `Arc<dyn Target>` and needs
-//! nothing else.
+//! A store is one repository: at a registry, in a layout, in an archive, or in memory. The traits
+//! are dyn-compatible, so operations can take an `Arc<dyn Source>` and an `Arc<dyn Target>`.
 
 use std::fmt;
 use std::ops::Range;
@@ -21,14 +20,14 @@ use crate::media_type::MediaType;
 use crate::page::Pages;
 use crate::reference::{Repository, Tag, TagOrDigest};
 
-/// A repository that can be read. All manifests and whole blobs it returns are verified.
+/// A repository that can be read. All manifests and whole blobs that it returns are verified.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
     /// Returns the name to show to users, such as `ghcr.io/a/b` or `oci:dir`.
     fn name(&self) -> String;
 
-    /// Returns the repository's name, if it is at a registry. Other repositories at the same
-    /// registry can then mount its blobs.
+    /// Returns the name of the repository, if the repository is at a registry. Other repositories
+    /// at the same registry can then mount its blobs.
     fn origin(&self) -> Option<&Repository> {
         None
     }
@@ -37,37 +36,38 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// can avoid it.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist; the errors of the store.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the manifest does not exist; the errors of the
+    /// store.
     async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         let manifest = self.manifest(selector).await?;
         Ok(manifest.descriptor().clone())
     }
 
-    /// Returns a manifest. If requested by digest, it has that digest.
+    /// Returns a manifest. A manifest that is requested by digest has exactly this digest.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist;
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the manifest does not exist;
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the store's copy is damaged; the
     /// errors of the store.
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest>;
 
     /// Opens a blob, verified as it streams.
     ///
-    /// Only `digest` and `size` of the descriptor matter.
+    /// Only `digest` and `size` of the descriptor are used.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) at once;
+    /// [`NotFound`](crate::ErrorKind::NotFound) immediately;
     /// [`SizeMismatch`](crate::ErrorKind::SizeMismatch) or
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) as the reader's last item; the errors
     /// of the store.
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader>;
 
-    /// Opens a range of a blob. Offsets are in bytes from its start, and the end is exclusive. The
-    /// range is not verified, because only a whole blob can be.
+    /// Opens a range of a blob. Offsets are in bytes from the start of the blob, and the end is
+    /// exclusive. The range is not verified, because only a whole blob can be verified.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) at once; [`Invalid`](crate::ErrorKind::Invalid) if
-    /// the range is not within the blob.
+    /// [`NotFound`](crate::ErrorKind::NotFound) immediately; [`Invalid`](crate::ErrorKind::Invalid)
+    /// if the range is not within the blob.
     async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream>;
 
     /// Returns the size of a blob in bytes, or `None` if it does not exist.
@@ -77,14 +77,14 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// [`Transport`](ErrorKind::Transport).
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
 
-    /// Lists the tags after `after`, or all tags. They are ordered by text if the store can choose
-    /// the order.
+    /// Lists the tags after `after`, or all tags. The tags are ordered by text if the store can
+    /// choose the order.
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag>;
 
     /// Lists the manifests whose `subject` is this digest, each with its artifact type and
     /// annotations.
     ///
-    /// If there are none, the list is empty, even if the subject does not exist.
+    /// If there are no referrers, the list is empty, even if the subject does not exist.
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor>;
 }
 
@@ -93,18 +93,19 @@ pub trait Source: fmt::Debug + Send + Sync {
 pub trait Target: Source {
     /// Checks whether the store holds intact content that need not be sent.
     ///
-    /// If content can be damaged without an error (in a folder), the store checks the content and
-    /// not just its name.
+    /// A store whose content can be damaged without an error, such as a folder, checks the content
+    /// and not only its name.
     ///
     /// # Errors
     /// The errors of the store, such as [`Io`](ErrorKind::Io) or
     /// [`Transport`](ErrorKind::Transport).
     async fn holds(&self, node: Node<'_>) -> Result<Presence>;
 
-    /// Writes a blob. It appears under its digest only when it is complete and verified.
+    /// Writes a blob. The blob appears under its digest only when it is complete and verified.
     ///
-    /// A target at the registry of the body's [origin](BlobBody::origin) first asks the registry to
-    /// mount the blob, and sends the content only if the registry declines and does not have it.
+    /// A target at the registry of the body's [origin](BlobBody::origin) first requests a mount
+    /// from the registry. The target sends the content only if the registry declines the mount and
+    /// does not hold the blob.
     ///
     /// # Errors
     /// [`SizeMismatch`](crate::ErrorKind::SizeMismatch) or
@@ -114,8 +115,8 @@ pub trait Target: Source {
 
     /// Writes a blob of unknown size in one pass, and returns its descriptor.
     ///
-    /// With a `digest`, the blob must match it. A store that must know the digest or the size
-    /// before writing keeps the bytes in a temporary file first.
+    /// If `digest` is given, the blob must match it. A store that requires the digest or the size
+    /// before the write first stores the bytes in a temporary file.
     ///
     /// # Errors
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest differs; the errors of
@@ -126,20 +127,20 @@ pub trait Target: Source {
         Ok(spooled.descriptor().clone())
     }
 
-    /// Writes a manifest's exact bytes, and points `tag` at it, if given.
+    /// Writes the exact bytes of a manifest, and points `tag` at the manifest, if a tag is given.
     ///
     /// The store must already hold everything that the manifest lists.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) or [`NotFound`](crate::ErrorKind::NotFound) if the
-    /// store checks this and content is missing.
+    /// [`Invalid`](crate::ErrorKind::Invalid) or [`NotFound`](crate::ErrorKind::NotFound) if
+    /// content is missing and the store checks for this.
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
 
-    /// Publishes the written content in a store that appears only as a whole: an archive writes its
-    /// file.
+    /// Publishes the written content of a store that is published only as a whole. For example, an
+    /// archive writes its file here.
     ///
-    /// All other stores publish content immediately, and do nothing here. Call it once, after the
-    /// last write.
+    /// All other stores publish content immediately, and do nothing here. Call this method once,
+    /// after the last write.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) if another writer changed the file in the meantime;
@@ -155,9 +156,9 @@ pub trait Delete: Target {
     /// Deletes a blob.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist;
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the store does not delete; the errors of
-    /// the store.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the blob does not exist;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the store does not support deletes; the
+    /// errors of the store.
     async fn delete_blob(&self, digest: &Digest) -> Result<()>;
 
     /// Deletes a manifest, and every tag that points at it.
@@ -173,12 +174,12 @@ pub trait Delete: Target {
     async fn delete_tag(&self, tag: &Tag) -> Result<()>;
 }
 
-/// Operations on every readable store, built from its methods.
+/// Operations for every readable store, based on its methods.
 pub trait SourceExt: Source {
-    /// Finds the size of a blob, and returns a descriptor to open it with.
+    /// Finds the size of a blob, and returns a descriptor with which the blob can be opened.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if it does not exist; the errors of
+    /// [`NotFound`](ErrorKind::NotFound) if the blob does not exist; the errors of
     /// [`blob_size`](Source::blob_size).
     fn describe_blob(&self, digest: &Digest) -> impl Future<Output = Result<Descriptor>> + Send {
         async move {
@@ -194,7 +195,7 @@ pub trait SourceExt: Source {
 
 impl<S: Source + ?Sized> SourceExt for S {}
 
-/// Operations on every writable store, built from its methods.
+/// Operations for every writable store, based on its methods.
 pub trait TargetExt: Target {
     /// Writes a blob unless the store holds it.
     ///
@@ -230,11 +231,12 @@ pub trait TargetExt: Target {
         }
     }
 
-    /// Writes a file as a blob, and returns its descriptor. It is read once for its digest, and
-    /// once to be sent.
+    /// Writes a file as a blob, and returns its descriptor. The file is read once to compute its
+    /// digest, and once to be sent.
     ///
     /// # Errors
-    /// The errors of [`push_blob`](Target::push_blob); [`Io`](ErrorKind::Io) if it cannot be read.
+    /// The errors of [`push_blob`](Target::push_blob); [`Io`](ErrorKind::Io) if the file cannot be
+    /// read.
     fn push_file(
         &self,
         media_type: MediaType,
@@ -262,15 +264,15 @@ pub enum Node<'a> {
 /// The state of a node at a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It is missing or damaged.
+    /// The node is missing or damaged.
     Absent,
-    /// The target holds it; its children may be missing.
+    /// The target holds the node. Its children may be missing.
     Partial,
-    /// The target holds it and everything below it.
+    /// The target holds the node and everything below it.
     Complete,
 }
 
-/// The way a target got a blob.
+/// The way in which a target obtained a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pushed {

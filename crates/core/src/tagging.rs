@@ -1,4 +1,4 @@
-//! Operations on several tags at once.
+//! Operations on several tags of a manifest.
 
 use futures_util::TryStreamExt as _;
 
@@ -8,14 +8,14 @@ use crate::error::{ErrorKind, Result};
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Delete, Source, Target};
 
-/// Adds tags to an existing manifest. Pushes its exact bytes under each tag, so that its digest
-/// does not change. A tag that points at another manifest is moved.
+/// Adds tags to an existing manifest. Pushes the exact bytes of the manifest under each tag, so
+/// that its digest does not change. A tag that points at another manifest is moved.
 ///
-/// Returns the descriptor that the tags point at.
+/// Returns the descriptor of the manifest.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the manifest does not exist; the errors of the store. After
-/// an error, the tags before it have been set.
+/// an error, the tags before the failed tag are already set.
 pub async fn add_tags(
     store: &(impl Target + ?Sized),
     selector: &TagOrDigest,
@@ -28,8 +28,8 @@ pub async fn add_tags(
     Ok(manifest.descriptor().clone())
 }
 
-/// Returns the tags that point at a manifest, in order. Resolves every tag, because stores have no
-/// query for this.
+/// Returns the tags that point at a manifest, in order. Resolves every tag, because stores do not
+/// support this query.
 ///
 /// # Errors
 /// The errors of the store.
@@ -58,9 +58,9 @@ pub async fn tags_for_digest(store: &(impl Source + ?Sized), digest: &Digest) ->
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeleteResult {
-    /// The manifest's digest.
+    /// The digest of the manifest.
     pub digest: Digest,
-    /// The tags that pointed at it.
+    /// The tags that pointed at the manifest.
     pub tags: Vec<Tag>,
 }
 
@@ -70,8 +70,8 @@ pub struct DeleteResult {
 /// The children of an index stay.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if it does not exist; [`Unsupported`](ErrorKind::Unsupported)
-/// if the store does not delete.
+/// [`NotFound`](ErrorKind::NotFound) if the manifest does not exist;
+/// [`Unsupported`](ErrorKind::Unsupported) if the store does not support deletes.
 pub async fn delete_with_tags(
     store: &(impl Delete + ?Sized),
     selector: &TagOrDigest,
@@ -82,7 +82,7 @@ pub async fn delete_with_tags(
     Ok(DeleteResult { digest, tags })
 }
 
-/// 16 tags are resolved in parallel.
+/// The number of tags that are resolved in parallel.
 const PARALLEL: usize = 16;
 
 #[cfg(test)]

@@ -16,17 +16,17 @@ pub enum UntagMethod {
     Placeholder,
 }
 
-/// Removes one tag, and keeps its manifest and the manifest's other tags.
+/// Removes one tag, and keeps the manifest and its other tags.
 ///
-/// First asks the store to delete the tag. If the store cannot, points the tag at a placeholder
-/// manifest created for this call and deletes that manifest by its digest, which removes only this
-/// tag. Before this, pushes and deletes another placeholder without a tag, to
-/// detect a store that refuses deletes. If the last step still fails, restores the tag.
+/// First requests the deletion of the tag. If the store does not delete tags, points the tag at a
+/// placeholder manifest, and deletes the placeholder by its digest, which removes only this tag.
+/// Before the tag is moved, another placeholder is pushed without a tag and deleted, to detect a
+/// store that refuses deletes. If the last delete still fails, the tag is restored.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the tag does not exist;
-/// [`Unsupported`](ErrorKind::Unsupported) if the store deletes nothing at all;
-/// [`Conflict`](ErrorKind::Conflict) if another writer moves the tag in the meantime.
+/// [`Unsupported`](ErrorKind::Unsupported) if the store does not support deletes;
+/// [`Conflict`](ErrorKind::Conflict) if another writer moves the tag during the call.
 ///
 /// Source: distribution-spec v1.1.1, "Deleting tags" (end-9), where support is optional.
 pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<UntagMethod> {
@@ -34,25 +34,25 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
     let original = repository.manifest(&by_tag).await?;
     match repository.delete_tag(tag).await {
         Ok(()) => return Ok(UntagMethod::Direct),
-        // NotFound although the tag exists means that the endpoint is missing.
+        // `NotFound` for an existing tag means that the registry lacks the endpoint.
         Err(e)
             if matches!(
                 e.kind(),
                 ErrorKind::Unsupported | ErrorKind::NotFound | ErrorKind::Invalid
             ) =>
         {
-            tracing::debug!(%tag, error = %e, "the store deletes no tags; using a placeholder");
+            tracing::debug!(%tag, error = %e, "the store cannot delete tags; using a placeholder");
         }
         Err(e) => return Err(e),
     }
     let trial = placeholder(repository, tag, None).await?;
     repository.delete_manifest(&trial.digest).await.map_err(|e| {
-        e.with_hint("The registry does not delete tags or manifests; its owner can allow it.")
+        e.with_hint("The registry does not delete tags or manifests. Its owner can allow deletes.")
     })?;
     let current = repository.resolve(&by_tag).await?;
     if current.digest != *original.digest() {
         return Err(Error::new(ErrorKind::Conflict).at(format!("tag {tag}")).detail(format!(
-            "it pointed at {} and now points at {}",
+            "the tag was moved from {} to {}",
             original.digest(),
             current.digest
         )));
@@ -65,13 +65,13 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
     Ok(UntagMethod::Placeholder)
 }
 
-/// Pushes a manifest with a unique digest.
+/// Pushes a placeholder manifest with a unique digest.
 async fn placeholder(
     repository: &(impl Delete + ?Sized),
     tag: &Tag,
     as_tag: Option<&Tag>,
 ) -> Result<Descriptor> {
-    // The nonce makes the placeholder unique; it is not a secret.
+    // The nonce makes the placeholder unique. It is not a secret.
     let nonce = fastrand::u64(..);
     let artifact_type = crate::MediaType::parse(PLACEHOLDER)?;
     Pack::artifact(artifact_type)

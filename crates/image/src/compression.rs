@@ -1,7 +1,8 @@
 //! Detects compression by the first bytes, and decompresses streams within limits.
 //!
 //! Owns the rules for which gzip and zstd content is accepted, and for when output is implausibly
-//! large. It does not depend on tar or layers. The archives use it for layers and for themselves.
+//! large. Does not depend on tar or layers. The archives use this module for layers and for whole
+//! archives.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -12,7 +13,7 @@ use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 
-/// The compression of some bytes.
+/// The compression of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Compression {
@@ -25,8 +26,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Detects the compression from the first bytes of content; media types and file names can be
-    /// wrong.
+    /// Detects the compression from the first bytes of content, because media types and file names
+    /// can be wrong.
     ///
     /// - `start`: the first ten bytes, or all bytes if there are fewer.
     ///
@@ -64,14 +65,14 @@ impl fmt::Display for Compression {
 pub struct UnpackLimits {
     /// The maximum number of output bytes.
     pub output: u64,
-    /// The maximum number of output bytes for each input byte. It applies once there are more than
+    /// The maximum number of output bytes for each input byte. The limit applies only to more than
     /// 64 MiB of output.
     pub ratio: u64,
 }
 
 impl Default for UnpackLimits {
-    /// 10 GiB, and a ratio of 1,000 to 1. The limit of gzip itself is 1,032, which only constructed
-    /// content reaches.
+    /// Returns limits of 10 GiB and a ratio of 1,000 to 1. Gzip allows ratios of up to 1,032, which
+    /// only constructed content reaches.
     fn default() -> Self {
         Self { output: 10 << 30, ratio: 1_000 }
     }
@@ -91,11 +92,11 @@ impl UnpackLimits {
     }
 }
 
-/// Decompresses a reader, with the compression that it detects.
+/// A reader that detects the compression of its input, and decompresses the input.
 ///
-/// Plain content passes through. All gzip members and zstd frames are read; only zeros may follow
-/// the last gzip member. A zstd window may have up to 2^27 bytes. Memory use does not grow with the
-/// content.
+/// Plain content passes through unchanged. All gzip members and zstd frames are read. Only zeros
+/// may follow the last gzip member. A zstd window may have up to 2^27 bytes. Memory use does not
+/// grow with the content.
 ///
 /// # Errors
 /// Each [`io::Error`] holds an [`Error`], which [`error_of`] extracts:
@@ -186,18 +187,19 @@ impl<R: Read> fmt::Debug for Decoder<R> {
     }
 }
 
-/// Returns a gzip writer. Its output is reproducible: the header has no name and no time.
+/// Returns a gzip writer. The output is reproducible: the header has no name and no time.
 pub(crate) fn gzip<W: io::Write>(writer: W) -> GzEncoder<W> {
     GzEncoder::new(writer, flate2::Compression::default())
 }
 
-/// Extracts the [`Error`] that an [`io::Error`] holds, or wraps the [`io::Error`] in one.
+/// Extracts the [`Error`] that an [`io::Error`] holds, or wraps the [`io::Error`] in a new
+/// [`Error`].
 #[must_use]
 pub fn error_of(e: io::Error) -> Error {
     e.downcast::<Error>().unwrap_or_else(|e| Error::new(ErrorKind::Io).with_source(e))
 }
 
-/// Compressed input. It counts the bytes that a decoder consumes.
+/// Compressed input that counts the bytes that a decoder consumes.
 struct Input<R> {
     inner: BufReader<io::Chain<Cursor<Vec<u8>>, R>>,
     taken: Arc<AtomicU64>,
@@ -252,8 +254,8 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
-/// Returns true if another member follows. Otherwise only zeros may follow, which pad content on
-/// tapes.
+/// Returns true if another member follows. Otherwise, only zeros may follow, because tapes pad
+/// content with zeros.
 fn another_member(rest: &mut impl BufRead) -> io::Result<bool> {
     if rest.fill_buf()?.first() == Some(&0x1f) {
         return Ok(true);
@@ -288,7 +290,7 @@ fn unsupported(name: &str) -> Error {
 
 /// The number of bytes that suffice to distinguish all compressions.
 pub(crate) const START: usize = 10;
-/// 64 MiB: below this, any ratio is harmless.
+/// 64 MiB. Smaller output is harmless at any ratio.
 const RATIO_FROM: u64 = 64 << 20;
 /// 2^27 bytes, 128 MiB: the default limit of `zstd` itself.
 const WINDOW_LOG_LIMIT: u32 = 27;

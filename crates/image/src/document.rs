@@ -1,8 +1,8 @@
 //! JSON documents that are edited in place.
 //!
-//! Owns objects whose fields keep their order and their exact text until they are set. This
-//! preserves numbers of any precision, times to the nanosecond, and fields that longshore does not
-//! know. A parsed view would lose them.
+//! Owns objects whose fields keep their order and their exact text until they are set. The text
+//! preserves numbers of any precision, times to the nanosecond, and fields unknown to longshore. A
+//! parsed view would lose such values.
 
 use std::fmt;
 
@@ -13,7 +13,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// An object: names and the text of their values, in the order of the document.
+/// A JSON object: the names of its fields and the text of their values, in the order of the
+/// document.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Object(Vec<(String, Box<RawValue>)>);
 
@@ -21,12 +22,12 @@ impl Object {
     /// Parses a document.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is not a JSON object, or names a field twice.
+    /// [`Invalid`](ErrorKind::Invalid) if the document is not a JSON object, or has a field twice.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|e| invalid(&e))
     }
 
-    /// Returns the value of a field; `None` if it is missing or `null`.
+    /// Returns the value of a field, or `None` if the field is missing or `null`.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the value has another type.
@@ -37,7 +38,7 @@ impl Object {
         serde_json::from_str(value.get()).map_err(|e| invalid(&e).at(name))
     }
 
-    /// Sets a field in its position, or at the end if it does not exist.
+    /// Sets a field in its position. A new field is added at the end.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the value cannot be written as JSON.
@@ -58,7 +59,7 @@ impl Object {
     /// Returns the document as JSON.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it cannot be written as JSON.
+    /// [`Invalid`](ErrorKind::Invalid) if the document cannot be written as JSON.
     pub(crate) fn bytes(&self) -> Result<Bytes> {
         serde_json::to_vec(self).map(Bytes::from).map_err(|e| invalid(&e))
     }
@@ -67,7 +68,7 @@ impl Object {
 /// Returns the JSON text of a value.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it cannot be written as JSON.
+/// [`Invalid`](ErrorKind::Invalid) if the value cannot be written as JSON.
 pub(crate) fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
     serde_json::value::to_raw_value(value).map_err(|e| invalid(&e))
 }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_that_are_not_objects_are_refused() {
+    fn documents_that_are_not_objects_or_repeat_a_field_are_refused() {
         for bad in ["[]", "1", "", "{", r#"{"a":1,"a":2}"#] {
             assert_eq!(Object::parse(bad.as_bytes()).unwrap_err().kind(), ErrorKind::Invalid);
         }

@@ -1,8 +1,8 @@
 //! Sections of an archive's file, read in place.
 //!
-//! Owns reading at given positions, so that any number of readers can share one open file. A file
-//! that is replaced in the meantime is still read as it was. This module does not interpret the
-//! content.
+//! Owns reading at given positions, so that any number of readers can share one open file. If the
+//! file is replaced in the meantime, readers still read the old file. This module does not
+//! interpret the content.
 
 use std::fmt;
 use std::fs::File;
@@ -88,7 +88,7 @@ impl Section {
         Ok(start)
     }
 
-    /// Returns a blocking reader of all bytes. Use it off the async threads.
+    /// Returns a blocking reader of all bytes. Use the reader outside of async threads.
     pub(crate) fn reader(&self) -> SectionReader {
         SectionReader { rest: self.clone() }
     }
@@ -105,7 +105,7 @@ impl Section {
         }
     }
 
-    /// Streams a range of the section. Offsets are in bytes from its start.
+    /// Streams a range of the section. Offsets are in bytes from the start of the section.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the range is not within the section.
@@ -137,7 +137,7 @@ impl Section {
         self.size -= n as u64;
     }
 
-    /// Returns true if the content of the section matches the descriptor. Reads all of it.
+    /// Returns true if the content of the section matches the descriptor. Reads the whole section.
     pub(crate) fn verify(&self, descriptor: &Descriptor) -> Result<bool> {
         if self.size != descriptor.size {
             return Ok(false);
@@ -158,7 +158,7 @@ impl fmt::Debug for Section {
     }
 }
 
-/// Reads a section from its start to its end.
+/// A reader of a section from its start to its end.
 pub(crate) struct SectionReader {
     rest: Section,
 }

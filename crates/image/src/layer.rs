@@ -67,17 +67,18 @@ async fn measure_if(
     measured.await.map_err(|e| e.at(&digest))
 }
 
-/// Decompresses a layer as it is read: gzip, zstd or plain.
+/// Decompresses a layer while it is read: gzip, zstd or plain.
 ///
-/// - `diff_id`: the required digest of the uncompressed tar, from the image's configuration.
+/// - `diff_id`: the required digest of the uncompressed tar, from the image's config.
 /// - Chunks come in order. The last chunk is withheld until the layer and its content are
 ///   verified.
 ///
 /// # Errors
 /// As the stream's last item: [`DigestMismatch`](ErrorKind::DigestMismatch) if the content does not
 /// match `diff_id`, [`Invalid`](ErrorKind::Invalid) if the compression is damaged,
-/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits, the errors of the reader. At once,
-/// [`Unsupported`](ErrorKind::Unsupported) if the diff ID's algorithm cannot be computed.
+/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits, the errors of the reader. Immediately,
+/// [`Unsupported`](ErrorKind::Unsupported) if longshore cannot compute digests of the diff ID's
+/// algorithm.
 ///
 /// # Cancellation
 /// Dropping the stream stops the reading.
@@ -109,7 +110,8 @@ pub fn unpack(
     )))
 }
 
-/// Sends the content in chunks. The last chunk is sent when everything has been verified.
+/// Sends the content in chunks. The last chunk is sent after the layer and its content have been
+/// verified.
 fn send(
     reader: &mut ChunkReader,
     mut check: Option<Check>,
@@ -135,7 +137,7 @@ fn send(
         }
     }
     drop(decoder);
-    // Read to the end of the layer, which verifies it, before sending the last chunk.
+    // Reading to the end of the layer verifies it, before the last chunk is sent.
     io::copy(reader, &mut io::sink()).map_err(error_of)?;
     check.map_or(Ok(()), Check::finish)?;
     sender.blocking_send(held).map_err(canceled)

@@ -26,7 +26,7 @@
 //! The crate `longshore` re-exports all of this, and its `blocking::wait` runs each of these
 //! functions without async code.
 //!
-//! The modules from the bottom up; each module uses only the modules above it in this table:
+//! The modules, from the bottom up. Each module uses only the modules above it in this table.
 //!
 //! | modules | content |
 //! |---|---|

@@ -12,18 +12,18 @@ use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::file_range::OpenFile;
 
-/// The file of an archive, with a flag that is set if it is the original, plain file.
+/// The file of an archive. `in_place` is true if the file is the original, plain file.
 pub(crate) struct Spooled {
     pub(crate) file: OpenFile,
     pub(crate) in_place: bool,
 }
 
-/// Opens an archive. Links in the path are followed, because the user chose it, and a pipe is
-/// waited for.
+/// Opens an archive. Follows links in the path, because the user chose the path. Waits for the
+/// content of a pipe.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if it does not exist; [`Invalid`](ErrorKind::Invalid) for a
-/// folder and for damaged compression; [`TooLarge`](ErrorKind::TooLarge) if the decompressed
+/// [`NotFound`](ErrorKind::NotFound) if the file does not exist; [`Invalid`](ErrorKind::Invalid)
+/// for a folder and for damaged compression; [`TooLarge`](ErrorKind::TooLarge) if the decompressed
 /// content exceeds the limits.
 pub(crate) fn open(path: &Path) -> Result<Spooled> {
     let metadata = std::fs::metadata(path).map_err(|e| not_found_or_io(path, e))?;
@@ -41,10 +41,10 @@ pub(crate) fn open(path: &Path) -> Result<Spooled> {
     Ok(Spooled { file: OpenFile::new(unpacked, path), in_place: false })
 }
 
-/// Opens an archive from a stream, plain or compressed. It is named [`STREAM`].
+/// Reads an archive, plain or compressed, from a stream. The name of the archive is [`STREAM`].
 ///
 /// # Errors
-/// Same as [`open`], for its content; [`Io`](ErrorKind::Io) if the stream cannot be read.
+/// The errors of [`open`] about content; [`Io`](ErrorKind::Io) if the stream cannot be read.
 pub(crate) fn read(stream: impl Read) -> Result<Spooled> {
     let unpacked = unpack(stream).map_err(|e| e.at(STREAM))?;
     Ok(Spooled { file: OpenFile::new(unpacked, Path::new(STREAM)), in_place: false })
@@ -77,5 +77,5 @@ fn not_found_or_io(path: &Path, e: io::Error) -> Error {
 
 /// The name of an archive that is read from or written to a stream.
 pub(crate) const STREAM: &str = "-";
-/// 256 GiB: an archive may hold many layers, each up to the limit for one layer.
+/// 256 GiB. An archive may contain many layers, each up to the limit for one layer.
 const OUTPUT_LIMIT: u64 = 256 << 30;

@@ -1,4 +1,4 @@
-//! Stores blobs until an archive is written, as files in a folder beside it.
+//! Stores blobs as files in a folder beside an archive, until the archive is written.
 //!
 //! Owns the folder, which is removed with the writer, and the adapter that passes an async stream
 //! to blocking work. Content is stored under random names.
@@ -14,13 +14,13 @@ use tokio::sync::mpsc;
 
 use crate::file_range::{OpenFile, Section};
 
-/// A folder for staged blobs. Dropping it removes it and everything in it.
+/// A folder for staged blobs. Dropping the value removes the folder and its content.
 #[derive(Debug)]
 pub(crate) struct Staging {
     folder: TempDir,
 }
 
-/// Staged content. Dropping it removes the file.
+/// Staged content. Dropping the value removes the file.
 #[derive(Debug)]
 pub(crate) struct Staged {
     path: TempPath,
@@ -32,7 +32,7 @@ impl Staging {
     /// anything is fetched.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) with the parent folder.
+    /// [`Io`](ErrorKind::Io), which names the parent folder.
     pub(crate) fn beside(target: &Path) -> Result<Self> {
         let above = target.parent().unwrap_or(target);
         let folder = tempfile::Builder::new()
@@ -51,7 +51,7 @@ impl Staged {
     /// Writes everything that `content` yields to a new file in `folder`.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io), or the error of `content`; nothing is left behind.
+    /// [`Io`](ErrorKind::Io), or the error of `content`. After an error, no file is left behind.
     pub(crate) fn write(folder: &Path, content: &mut dyn Read) -> Result<Self> {
         let (file, path) =
             NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?.into_parts();
@@ -76,11 +76,11 @@ impl Staged {
 }
 
 /// Runs blocking work on a blob while it streams. The blob is always read to its end, even if the
-/// work fails early. An error about the digest thus takes precedence over an
-/// error of the work.
+/// work fails early. An error about the digest therefore takes precedence over an error of the
+/// work.
 ///
 /// # Errors
-/// The error of the reader; otherwise the error of the work.
+/// The error of the reader, if any. Otherwise, the error of the work.
 ///
 /// # Cancellation
 /// Dropping the future makes the work's next read fail.
@@ -96,7 +96,7 @@ where
     while let Some(chunk) = reader.try_next().await? {
         working = working && sender.send(Next::Chunk(chunk)).await.is_ok();
     }
-    // This fails only if the work has already ended. Its result is returned below.
+    // This fails only if the work has already ended. The result of the work is returned below.
     sender.send(Next::End).await.ok();
     match done.await {
         Ok(result) => result,
@@ -104,15 +104,14 @@ where
     }
 }
 
-/// Reads the bytes of a blob, for blocking work.
+/// A reader of the bytes of a blob, for blocking work.
 pub(crate) struct ChunkReader {
     receiver: mpsc::Receiver<Next>,
     chunk: Bytes,
     ended: bool,
 }
 
-/// A message to the work. The end is an explicit message, so that it cannot be confused with a
-/// dropped sender.
+/// A message to the work. An explicit message for the end distinguishes it from a dropped sender.
 enum Next {
     Chunk(Bytes),
     End,
@@ -133,7 +132,7 @@ impl Read for ChunkReader {
     }
 }
 
-/// The number of chunks buffered between network and work, so that neither waits for the other.
+/// The number of chunks buffered between network and work, so that both can proceed.
 const AHEAD: usize = 2;
 
 #[cfg(test)]
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_content_takes_precedence_over_an_error_of_the_closure() {
+    async fn a_digest_error_takes_precedence_over_an_error_of_the_work() {
         let work = |_: &mut ChunkReader| -> Result<()> { Err(Error::new(ErrorKind::Invalid)) };
         let e = work_over(reader(b"abcde", b"abcdx"), work).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);

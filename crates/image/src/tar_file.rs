@@ -25,7 +25,7 @@ pub(crate) enum Part {
     Staged(Arc<Staged>),
 }
 
-/// The state of a file, used to detect whether another writer has replaced it.
+/// The state of a file, used to detect whether another writer has changed the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(Option<(u64, SystemTime)>);
 
@@ -33,8 +33,8 @@ impl Stamp {
     /// Reads the state of a file that may not exist.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is a device or pipe, which must not be
-    /// replaced by a file; [`Io`](ErrorKind::Io) if it cannot be examined.
+    /// [`Unsupported`](ErrorKind::Unsupported) for a device or pipe, which must not be replaced
+    /// with a file; [`Io`](ErrorKind::Io) if the state cannot be read.
     pub(crate) fn of(path: &Path) -> Result<Self> {
         let stamp = |m: Metadata| m.modified().map(|modified| (m.len(), modified));
         match std::fs::metadata(path) {
@@ -49,8 +49,8 @@ impl Stamp {
         }
     }
 
-    /// Returns true if there is content to extend. An empty file, such as `mktemp` creates, has
-    /// none.
+    /// Returns true if there is content to extend. An empty file, such as `mktemp` creates, has no
+    /// content.
     pub(crate) fn has_content(self) -> bool {
         self.0.is_some_and(|(length, _)| length > 0)
     }
@@ -58,7 +58,7 @@ impl Stamp {
 
 /// The destination of an archive.
 pub(crate) enum Output {
-    /// A file. Each write replaces it as a whole, unless another writer has changed it.
+    /// A file. Each write replaces the whole file, unless another writer has changed the file.
     File { path: PathBuf, before: Mutex<Stamp> },
     /// A stream to which the archive is written once, from start to end.
     Stream(Mutex<Option<Box<dyn io::Write + Send>>>),
@@ -87,7 +87,7 @@ impl Output {
         }
     }
 
-    /// Creates the folder for staged blobs. It is beside the file, so that a folder without write
+    /// Creates the folder for staged blobs. The folder is beside the file, so that missing write
     /// access is detected early.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(path.display())
         .detail("the existing archive is compressed or a pipe, and cannot be extended")
-        .with_hint("Write to another file, or decompress this one first.")
+        .with_hint("Write to another file, or decompress this file first.")
 }
 
 /// Writes an archive to a temporary file and renames it, unless the file at the path has changed.

@@ -1,4 +1,4 @@
-//! The README of aysa's docker-registry-client, call by call, in longshore.
+//! Translates the README of aysa's docker-registry-client to longshore, call by call.
 //!
 //! ```sh
 //! cargo run -p longshore-legacy --example from_aysa_docker_registry_client -- localhost:5000
@@ -15,7 +15,7 @@ use longshore::{
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
-    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    let registry = std::env::args().nth(1).ok_or("expected a registry, such as localhost:5000")?;
     run(&registry, &mut std::io::stdout())
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     for name in api.catalog(&registry) {
         list_tags(&api, &registry, name?, out)?;
     }
-    // for x in api.catalog('^project'):                      its filters match from the start
+    // for x in api.catalog('^project'):                      theirs: matches from the start
     let project = Filter::at_start("project")?;
     let names = api.catalog(&registry).all()?;
     let names = names.iter().filter(|name| project.matches(name.as_str()));
@@ -58,11 +58,11 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let stable: Tag = "stable".parse()?;
     image.add_tags(&dev, std::slice::from_ref(&stable))?;
     writeln!(out, "stable is dev: {}", image.resolve(&stable.clone().into())? == descriptor)?;
-    // api.delete_tag('project/image', 'stable')              theirs deletes dev, too
+    // api.delete_tag('project/image', 'stable')              theirs: also deletes dev
     image.untag(&stable)?;
     writeln!(out, "tags: {}", image.tags(None).all()?.len())?;
 
-    // api.put_manifest('project/image', 'dev', manifest)     ours keeps the exact bytes
+    // api.put_manifest('project/image', 'dev', manifest)     ours: sends the exact bytes
     image.push_manifest(&manifest, Some(&"dev".parse()?))?;
     // api.delete_manifest('project/image', 'sha256:…')
     image.delete_manifest(manifest.digest())?;

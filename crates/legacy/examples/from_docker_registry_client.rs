@@ -1,4 +1,4 @@
-//! The README of docker-registry-client (yodle's), call by call, in longshore.
+//! Translates the README of yodle's docker-registry-client to longshore, call by call.
 //!
 //! ```sh
 //! cargo run -p longshore-legacy --example from_docker_registry_client -- localhost:5000
@@ -14,7 +14,7 @@ use longshore_legacy::v1::blocking::{Registry, api_version};
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
-    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    let registry = std::env::args().nth(1).ok_or("expected a registry, such as localhost:5000")?;
     run(&registry, &mut std::io::stdout())
 }
 
@@ -45,7 +45,7 @@ fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> 
     for tag in repository.tags(None) {
         writeln!(out, "tag: {}", tag?)?;
     }
-    // manifest, digest = repository.manifest('latest')       longshore: digest for deletion
+    // manifest, digest = repository.manifest('latest')       ours: `manifest.digest()`
     let latest: TagOrDigest = Tag::latest().into();
     let manifest = repository.manifest(&latest)?;
     writeln!(out, "manifest: {}", manifest.media_type())?;
@@ -66,7 +66,7 @@ fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> 
 
 fn version_1(registry: &Registry, out: &mut impl Write) -> Result {
     writeln!(out, "version: 1")?;
-    // client.repositories()                                  a search in both
+    // client.repositories()                                  both: a search
     let found = registry.search("").all()?;
     writeln!(out, "repositories: {}", found.len())?;
     // repository = client.repository('myrepo', 'library')

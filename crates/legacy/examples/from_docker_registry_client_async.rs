@@ -1,4 +1,4 @@
-//! The README of docker-registry-client-async, call by call, in longshore.
+//! Translates the README of docker-registry-client-async to longshore, call by call.
 //!
 //! ```sh
 //! cargo run -p longshore-legacy --example from_docker_registry_client_async -- localhost:5000
@@ -15,7 +15,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
 async fn main() -> Result {
-    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    let registry = std::env::args().nth(1).ok_or("expected a registry, such as localhost:5000")?;
     run(&registry, &mut std::io::stdout()).await
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(registry: &str, out: &mut (impl Write + Send)) -> Result
         writeln!(out, "tag: {tag}")?;
     }
 
-    // await drca.delete_manifest(image_name)                 theirs deletes 1.30.1, too
+    // await drca.delete_manifest(image_name)                 theirs: also deletes 1.30.1
     untag(&repository, &copy).await?;
 
     // (await drca.get_catalog(image_name)).catalog["repositories"]
@@ -69,7 +69,7 @@ pub(crate) async fn run(registry: &str, out: &mut (impl Write + Send)) -> Result
 /// ```
 async fn get_config(repository: &RemoteRepository, manifest: &RawManifest) -> Result<ImageConfig> {
     let Manifest::Image(image) = manifest.parse()? else {
-        return Err("not a single image".into());
+        return Err("expected the manifest of one image".into());
     };
     let json = repository.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
     Ok(serde_json::from_slice(&json)?)

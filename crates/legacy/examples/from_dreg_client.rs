@@ -1,4 +1,4 @@
-//! The README of dreg-client, call by call, in longshore.
+//! Translates the README of dreg-client to longshore, call by call.
 //!
 //! ```sh
 //! cargo run -p longshore-legacy --example from_dreg_client -- localhost:5000
@@ -11,7 +11,7 @@ use longshore::{Client, Namespaces, Platform, Tag};
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
-    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    let registry = std::env::args().nth(1).ok_or("expected a registry, such as localhost:5000")?;
     run(&registry, &mut std::io::stdout())
 }
 
@@ -58,12 +58,12 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // platform_image.image_size
     writeln!(out, "size: {}", platform_image.size())?;
 
-    // get_blob_response = test_repo.get_blob("sha256:…")     ours checks the digest
+    // get_blob_response = test_repo.get_blob("sha256:…")     ours: checks the digest
     let layer = platform_image.layers().next().ok_or("no layer")?.descriptor;
     let content = test_repo.blob(layer)?.bytes(1 << 20)?;
     writeln!(out, "blob: {}", content.len() as u64 == layer.size)?;
 
-    // "Automating image tagging and untagging": the promise of its tagline.
+    // "Automating image tagging and untagging", from the tagline of dreg-client
     let stable: Tag = "stable".parse()?;
     test_repo.add_tags(&tags[0].clone().into(), std::slice::from_ref(&stable))?;
     writeln!(out, "tags: {}", test_repo.tags(None).all()?.len())?;

@@ -1,4 +1,4 @@
-//! The README of moby-distribution, call by call, in longshore.
+//! Translates the README of moby-distribution to longshore, call by call.
 //!
 //! ```sh
 //! cargo run -p longshore-legacy --example from_moby_distribution -- localhost:5000
@@ -16,7 +16,7 @@ use longshore::{
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
-    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    let registry = std::env::args().nth(1).ok_or("expected a registry, such as localhost:5000")?;
     run(&registry, &mut std::io::stdout())
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
 
     // Blob(fileobj=fh, repo="library/python", digest=manifest.config.digest).download()
     let Manifest::Image(image) = manifest.parse()? else {
-        return Err("not an image".into());
+        return Err("expected the manifest of one image".into());
     };
     let config = python.blob(&image.config)?.bytes(1 << 20)?;
     writeln!(out, "config: {} bytes", config.len())?;
@@ -61,7 +61,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let pack = Pack::artifact("application/vnd.example.demo".parse()?).file("demo.txt", "a demo");
     let packed = demo.push_pack(pack, Some(&Tag::latest()))?;
     writeln!(out, "packed: {}", packed.media_type)?;
-    // ManifestRef(repo, "latest").delete()                   ours removes only this tag
+    // ManifestRef(repo, "latest").delete()                   ours: removes only this tag
     demo.untag(&Tag::latest())?;
 
     // ImageRef.from_image("library/python", "latest", to_repo="demo/python").push()

@@ -1,4 +1,4 @@
-//! The README of python-dxf, call by call, in longshore.
+//! Translates the README of python-dxf to longshore, call by call.
 //!
 //! ```sh
 //! cargo run -p longshore-legacy --example from_python_dxf -- localhost:5000
@@ -14,7 +14,7 @@ use longshore::{
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
-    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    let registry = std::env::args().nth(1).ok_or("expected a registry, such as localhost:5000")?;
     run(&registry, &mut std::io::stdout())
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // dxf.set_manifest('may', dxf.get_manifest('may15-readings'))
     let manifest = dxf.manifest(&readings.clone().into())?;
     dxf.push_manifest(&manifest, Some(&"may".parse()?))?;
-    // dxf.del_alias('may15-readings')                        theirs removes `may`, too
+    // dxf.del_alias('may15-readings')                        theirs: also removes `may`
     dxf.untag(&readings)?;
     writeln!(out, "left: {}", dxf.tags(None).all()?.len())?;
     // dxf.del_blob(dgst)
@@ -81,6 +81,6 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
 fn layers(dxf: &blocking::RemoteRepository, alias: &Tag) -> Result<Vec<Descriptor>> {
     match dxf.manifest(&alias.clone().into())?.parse()? {
         Manifest::Image(image) => Ok(image.layers.clone()),
-        _ => Err("more than one image".into()),
+        _ => Err("expected the manifest of one image".into()),
     }
 }

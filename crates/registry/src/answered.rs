@@ -1,7 +1,7 @@
 //! Reports on finished requests.
 //!
 //! Owns the log line of each request and the report to an observer. `registry` creates a
-//! [`RequestReport`] for each request; it is sent when the body of the response ends.
+//! [`RequestReport`] for each request. The report is sent when the body of the response ends.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,18 +16,18 @@ use http::{Method, StatusCode, Uri};
 #[non_exhaustive]
 pub struct Answered {
     /// The client's address, if the request's extensions contain a [`SocketAddr`].
-    /// [`serve`](crate::serve) adds it; other servers can do the same.
+    /// [`serve`](crate::serve) adds this extension, and other servers can add it too.
     pub peer: Option<SocketAddr>,
     /// The method.
     pub method: Method,
-    /// The path and parameters, without anything that could be a secret.
+    /// The path and parameters, with `…` in place of possible secrets.
     pub path: String,
     /// The kind of path: `base`, `catalog`, `blob`, `uploads`, `upload`, `manifest`, `tags`,
     /// `referrers`, or `other` for paths outside the API.
     pub route: &'static str,
-    /// The status of the response; `None` if the client disconnected first.
+    /// The status of the response, or `None` if the client disconnected first.
     pub status: Option<StatusCode>,
-    /// The user name, if one was sent and accepted.
+    /// The name of the authenticated user, if any.
     pub user: Option<String>,
     /// The size of the request's body in bytes, as received.
     pub received: u64,
@@ -37,8 +37,8 @@ pub struct Answered {
     pub took: Duration,
 }
 
-/// Receives a report of each request. It runs on the task that serves the request, so it must be
-/// fast.
+/// A function that receives the report of each request. It runs on the task that serves the
+/// request, so it must be fast.
 pub(crate) type Observer = Arc<dyn Fn(&Answered) + Send + Sync>;
 
 /// A request in progress. Dropping it sends the report.
@@ -50,7 +50,7 @@ pub(crate) struct RequestReport {
 }
 
 impl RequestReport {
-    /// Begins a report if an observer or the log needs it.
+    /// Begins a report if an observer or the log needs one.
     ///
     /// - `received`: the counter of the bytes of the request's body.
     pub(crate) fn begin(
@@ -107,8 +107,8 @@ impl fmt::Debug for RequestReport {
     }
 }
 
-/// Returns the path and parameters without secrets. With the full id of an upload, others could
-/// continue it. Parameters outside the API may contain anything.
+/// Returns the path and parameters, with `…` in place of possible secrets. The full id of an upload
+/// would allow others to continue the upload. Parameters outside the API may contain secrets.
 fn redacted(uri: &Uri) -> String {
     let mut shown = uri.path().to_owned();
     if let Some((before, id)) = shown.rsplit_once("/uploads/")

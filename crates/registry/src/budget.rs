@@ -1,7 +1,7 @@
 //! Resources that all requests share: open files, and memory for large documents.
 //!
-//! Owns the amounts that are in use. A permit is held while the file is open or the document is in
-//! memory. The required pace limits how long a client can hold one.
+//! Owns the permits for these resources. A request holds a permit while its file is open or its
+//! document is in memory. `pace` limits how long a slow client can hold a permit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::limits::RegistryLimits;
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     files: Arc<Semaphore>,
-    /// Documents that are being read or built. Clients cannot prolong this.
+    /// Documents that are being read or built. A slow client does not prolong this step.
     building: Arc<Semaphore>,
-    /// KiB of documents that are being sent.
+    /// Memory for documents that are being sent, in KiB.
     sending: Arc<Semaphore>,
-    /// KiB of documents that are being received. This is separate, so that slow uploads do not
-    /// block reads.
+    /// Memory for documents that are being received, in KiB. This limit is separate so that slow
+    /// uploads do not block reads.
     receiving: Arc<Semaphore>,
     patience: Duration,
 }
@@ -47,7 +47,8 @@ impl Budget {
     /// Waits until a file may be opened for a client.
     ///
     /// # Errors
-    /// [`RateLimited`](ErrorKind::RateLimited) after the time that a client has for a body.
+    /// [`RateLimited`](ErrorKind::RateLimited) if no permit is free within
+    /// [`RegistryLimits::body_window`].
     pub(crate) async fn file(&self) -> Result<Permit> {
         self.wait(&self.files, 1).await
     }
@@ -92,7 +93,7 @@ impl Budget {
         match tokio::time::timeout(self.patience, acquired).await {
             Ok(Ok(permit)) => Ok(Permit { _permit: Some(permit) }),
             _ => Err(Error::new(ErrorKind::RateLimited)
-                .detail("too many large requests at once")
+                .detail("too many large requests at the same time")
                 .with_retry_after(RETRY_AFTER)),
         }
     }
@@ -112,7 +113,8 @@ impl Permit {
 pub(crate) const SMALL: u64 = 64 << 10;
 /// 16 MiB: four documents of the largest accepted size.
 const DOCUMENTS_KIB: usize = 16 << 10;
-/// 4 at once: building a document takes three times its size in memory, for some milliseconds.
+/// 4 documents at a time: building a document takes three times its size in memory, for some
+/// milliseconds.
 const BUILDING: usize = 4;
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 

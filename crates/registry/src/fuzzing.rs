@@ -1,7 +1,7 @@
 //! Access to the private parsers of untrusted text, for the fuzz targets in `fuzz/`.
 //!
-//! Exists only under `cfg(fuzzing)`, which cargo-fuzz sets. The client's module of this name gives
-//! the reason.
+//! Exists only under `cfg(fuzzing)`, which cargo-fuzz sets. The module `fuzzing` of the client
+//! explains why.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub fn wanted(header: &str, size: u64) -> Option<Range<u64>> {
 /// Returns the bytes that the `Content-Range` of an upload's chunk covers.
 ///
 /// # Errors
-/// The problem in the text.
+/// Fails if the text is not a valid range.
 pub fn chunk_range(header: &str) -> Result<Range<u64>, ParseError> {
     of_chunk(header)
 }
@@ -31,7 +31,7 @@ pub fn chunk_range(header: &str) -> Result<Range<u64>, ParseError> {
 /// Parses a password file into names and hashes, sorted by name.
 ///
 /// # Errors
-/// The line, and its problem.
+/// Same as [`Htpasswd::parse`](crate::Htpasswd::parse).
 pub fn htpasswd(text: &str) -> Result<Vec<(String, String)>> {
     htpasswd_entries(text)
 }

@@ -19,18 +19,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Registry`] needs no socket: it is a [`tower_service::Service`], which another server can mount
-//! or a program can call. [`Registry::repositories`] returns its repositories as stores, between
-//! which `longshore_core` can copy. [`DiskStorage`] keeps them in a folder that survives `kill -9`;
-//! [`MemoryStorage`] keeps them in memory; with the feature `object-store`, `ObjectStorage` keeps
-//! them in S3, Google Cloud Storage or Azure. You can also implement [`Storage`] yourself.
-//! [`Access`] decides who may do what.
+//! [`Registry`] needs no socket: it is a [`tower_service::Service`] that another server can mount
+//! or a program can call. [`Registry::repositories`] returns the repositories as stores, and
+//! `longshore_core` can copy between stores. [`DiskStorage`] stores repositories in a folder that
+//! survives `kill -9`, and [`MemoryStorage`] stores them in memory. With the feature
+//! `object-store`, `ObjectStorage` stores them in S3, Google Cloud Storage or Azure. You can also
+//! implement [`Storage`] yourself. An [`Access`] policy decides which requests are allowed.
 //!
-//! The modules from the bottom up; each module uses only the modules above it in this table:
+//! The modules, from the lowest layer up. Each module uses only the modules above it in this table.
 //!
 //! | modules | content |
 //! |---|---|
-//! | `limits`, `location`, `query`, `range`, `random` | numbers, grammars, unguessable names |
+//! | `limits`, `location`, `query`, `range`, `random` | limits, locations, queries, ranges, ids |
 //! | `pace`, `budget`, `locks` | time limits for clients, and the resources that they share |
 //! | `storage` | objects under keys: the traits, memory, folders, object stores |
 //! | `repositories` | tags, manifests, referrers, blobs and upload sessions, stored as objects |

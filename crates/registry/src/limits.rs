@@ -5,23 +5,24 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RegistryLimits {
-    /// The maximum size of a manifest in bytes. A larger one is refused with 413.
+    /// The maximum size of a manifest in bytes. A larger manifest is refused with 413.
     pub manifest_size: usize,
-    /// The maximum size of a blob in bytes. A larger one is refused with 413, and its upload is
+    /// The maximum size of a blob in bytes. A larger blob is refused with 413, and its upload is
     /// removed.
     pub blob_size: u64,
     /// The maximum size of all content in bytes: blobs (each once, even if several repositories
-    /// have it), manifests, tags and uploads. More is refused with 413 and the code `DENIED`. With
-    /// `u64::MAX`, content is only counted. With `None` it is not counted, so that opening a folder
-    /// is faster.
+    /// have it), manifests, tags and uploads. A write beyond this size is refused with 413 and the
+    /// code `DENIED`. `u64::MAX` counts content without limiting it. `None` disables the count, so
+    /// that a folder opens faster.
     ///
-    /// Requires a storage that [reports](crate::Storage::stored) its size, as memory and disks do.
+    /// Requires a storage that [reports](crate::Storage::stored) its size, as memory and folders
+    /// do.
     pub total_size: Option<u64>,
     /// The maximum number of names on a page of tags or repositories, even if a client sends a
     /// larger `n`.
     pub page: usize,
-    /// The maximum size of the names in a listing without `n`, in bytes. The rest is on linked
-    /// pages.
+    /// The maximum size of the names in a listing without `n`, in bytes. Further names are on
+    /// linked pages.
     pub listing_size: usize,
     /// The time after which [`Registry::expire_uploads`] removes an unused upload.
     ///
@@ -30,16 +31,18 @@ pub struct RegistryLimits {
     /// The time in which a client must transfer [`body_rate`](Self::body_rate) bytes of a body, in
     /// either direction. Only time that the registry waits for the client counts.
     pub body_window: Duration,
-    /// The number of bytes that a client must send or accept within each window, or until the body
-    /// ends.
+    /// The number of bytes that a client must send or accept within each
+    /// [`body_window`](Self::body_window), unless the body ends earlier.
     pub body_rate: u64,
-    /// The maximum number of blobs that are read or written at once. More requests wait.
+    /// The maximum number of blobs that are read or written at the same time. Further requests
+    /// wait.
     pub open_files: NonZeroUsize,
-    /// The maximum number of open connections of [`serve`](crate::serve). More connections wait to
-    /// be accepted.
+    /// The maximum number of open connections of [`serve`](crate::serve). Further connections wait
+    /// to be accepted.
     ///
-    /// Like an open file, a connection takes a file descriptor. The sum of both numbers should stay
-    /// below the limit of the process, with a reserve for files that are open briefly.
+    /// A connection takes a file descriptor, as an open file does. The sum of `connections` and
+    /// `open_files` should stay below the limit of the process, with a reserve for files that are
+    /// open briefly.
     pub connections: NonZeroUsize,
 }
 
@@ -60,7 +63,8 @@ impl Default for RegistryLimits {
     }
 }
 
-/// 4 MiB: the size that the specification asks registries to accept, and distribution's limit.
+/// 4 MiB: the size that registries should accept according to the specification, and the limit of
+/// distribution.
 const MANIFEST_SIZE: usize = 4 << 20;
 /// 1,000 items: a page of the longest names stays under 256 KiB.
 const PAGE: usize = 1_000;

@@ -1,7 +1,7 @@
 //! The base of `Location` headers.
 //!
 //! Owns the rule that determines the address at which clients reach the registry. `registry`
-//! prepends the result to the paths that handlers send. Pure.
+//! prepends this address to the paths that handlers send.
 
 use http::HeaderMap;
 use http::header::{FORWARDED, HOST, HeaderName};
@@ -14,7 +14,7 @@ use longshore_core::{Error, ErrorKind, Result};
 pub(crate) enum Locations {
     /// URLs, built from the request.
     FromRequest { trust_proxy: bool },
-    /// URLs that start with this one.
+    /// URLs that start with this URL.
     Under(String),
     /// Paths.
     Relative,
@@ -33,7 +33,8 @@ impl Locations {
         Err(Error::new(ErrorKind::Invalid).at(url).detail(problem))
     }
 
-    /// Returns the prefix for a path, or `None` if the request names no host.
+    /// Returns the prefix for a path, or `None` if locations are relative or the request has no
+    /// valid host.
     pub(crate) fn base(&self, request: &Parts) -> Option<String> {
         let trust_proxy = match self {
             Self::FromRequest { trust_proxy } => *trust_proxy,
@@ -61,7 +62,7 @@ pub(crate) fn is_host(text: &str) -> bool {
 /// The original request's scheme and host, as reported by proxies.
 ///
 /// `Forwarded` takes precedence over the older headers. If a header has several values, the first
-/// one is used, which comes from the proxy nearest to the client. `X-Forwarded-Port` is ignored,
+/// value is used, which comes from the proxy nearest to the client. `X-Forwarded-Port` is ignored,
 /// because it is often the port between two proxies.
 ///
 /// Source: RFC 7239. Docker's registry reads the headers in this order, too.

@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-/// Locks of one kind. The hash of a key selects its lock. Two keys may share a lock, so a task must
-/// never hold two of them.
+/// A fixed number of locks. The hash of a key selects its lock. Two keys may share a lock, so a
+/// task must never hold two locks of the same set.
 #[derive(Debug)]
 pub(crate) struct Locks<L>(Vec<L>);
 
@@ -20,5 +20,5 @@ impl<L: Default> Locks<L> {
     }
 }
 
-/// 64: far more than the number of threads that could hold them.
+/// 64 locks: far more than the number of threads that could hold one.
 const COUNT: usize = 64;

@@ -6,8 +6,8 @@ use longshore_core::{Error, ErrorKind};
 
 use crate::limits::RegistryLimits;
 
-/// Requires at least `rate` bytes for each `window` that the registry spends waiting for the
-/// client.
+/// The minimum transfer rate of a client: `rate` bytes for each `window` that the registry spends
+/// waiting for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     window: Duration,

@@ -1,7 +1,7 @@
 //! Byte ranges of requests.
 //!
-//! Owns the parsing of `Range` (downloads, RFC 9110) and of `Content-Range` on uploads, whose
-//! grammar is different. Pure; the blob and upload handlers call it.
+//! Owns the parsers of `Range` on downloads (RFC 9110) and of `Content-Range` on uploads, which has
+//! a different grammar. The blob and upload handlers call these parsers.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use longshore_core::ParseError;
 pub(crate) enum Wanted {
     /// The whole blob: 200.
     Whole,
-    /// These bytes, at least one, all within the blob: 206.
+    /// A range of at least one byte within the blob: 206.
     Part(Range<u64>),
     /// No byte of the blob: 416.
     Nothing,
@@ -21,8 +21,8 @@ pub(crate) enum Wanted {
 impl Wanted {
     /// Parses a `Range` header against a blob of `size` bytes.
     ///
-    /// The whole blob is selected by several ranges, another unit or invalid text, as RFC 9110
-    /// allows. A range that ends before it starts is unsatisfiable.
+    /// Several ranges, another unit, or invalid text select the whole blob, as RFC 9110 allows. A
+    /// range that ends before it starts is unsatisfiable.
     ///
     /// Source: RFC 9110, section 14.2; distribution-spec v1.1.1, "Pulling blobs".
     pub(crate) fn parse(header: &str, size: u64) -> Self {
@@ -54,7 +54,7 @@ impl Wanted {
     }
 }
 
-/// Parses digits only. A number too large for `u64` counts as infinite.
+/// Parses a number without sign or spaces. A number too large for `u64` becomes `u64::MAX`.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
@@ -72,7 +72,7 @@ pub(crate) fn of_chunk(header: &str) -> Result<Range<u64>, ParseError> {
     let parse = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let number = digits.then(|| text.parse::<u64>().ok()).flatten();
-        number.ok_or_else(|| bad("expected two numbers of bytes, first-last"))
+        number.ok_or_else(|| bad("expected two byte positions, first-last"))
     };
     let (first, last) = (parse(first)?, parse(last)?);
     match last.checked_add(1) {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_range_of_a_chunk_has_only_its_first_and_last_byte() {
+    fn a_chunk_range_is_two_byte_positions_without_unit_or_total() {
         assert_eq!(of_chunk("0-0").unwrap(), 0..1);
         assert_eq!(of_chunk("5-9").unwrap(), 5..10);
         for bad in [

@@ -1,7 +1,7 @@
 //! The registry as a service: one request in, one response out.
 //!
-//! Owns the order in which a request is checked: its size, its path, its caller. Then a handler
-//! answers it. This module opens no sockets; `serve` does.
+//! Owns the order of the checks: the size of a request, its path, its caller. A handler then
+//! answers the request. `serve` opens the sockets.
 
 mod builder;
 
@@ -70,7 +70,7 @@ impl Registry {
         RegistryBuilder::new()
     }
 
-    /// Returns the repositories, for filling or reading them without HTTP.
+    /// Returns the repositories, to read or write them without HTTP.
     #[must_use]
     pub fn repositories(&self) -> &Repositories {
         &self.0.repositories
@@ -79,7 +79,7 @@ impl Registry {
     /// Removes the uploads that were idle for [`RegistryLimits::upload_idle`]. Returns their
     /// number.
     ///
-    /// [`serve`](crate::serve) calls it regularly. With another server, call it yourself.
+    /// [`serve`](crate::serve) calls this method regularly. With another server, call it yourself.
     ///
     /// # Errors
     /// Same as [`Repositories::expire_uploads`].
@@ -114,7 +114,7 @@ impl Registry {
         response.map(|body| body.report(report))
     }
 
-    /// Answers a request that was refused early. It is reported like any other request.
+    /// Refuses a request before any other check. The refusal is reported as for any other request.
     pub(crate) fn refuse<B>(&self, request: &Request<B>, refusal: Refusal) -> Response<Body> {
         let (method, uri) = (request.method(), request.uri());
         let observer = self.0.observer.as_ref();
@@ -228,7 +228,7 @@ impl Inner {
             Decision::Denied => Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 ErrorCode::DENIED,
-                "the credentials do not allow this",
+                "the credentials do not allow this request",
             )),
             Decision::Later(wait) => {
                 let refusal = Refusal::new(
@@ -262,7 +262,7 @@ fn authorization(parts: &Parts) -> Result<Option<&str>, Refusal> {
         Some(_) => Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             ErrorCode::UNAUTHORIZED,
-            "two Authorization headers",
+            "more than one Authorization header",
         )),
         None => Ok(first),
     }

@@ -1,7 +1,7 @@
 //! Responses to clients.
 //!
 //! Owns the only conversion of an [`Error`] to a status and the specification's error document. The
-//! handlers call it; it does not use routes or stores.
+//! handlers call it.
 
 use bytes::Bytes;
 use http::header::{
@@ -38,8 +38,8 @@ pub(crate) fn json(
 }
 
 pub(crate) fn to_json(document: &impl Serialize) -> Bytes {
-    // Values of this crate always serialize: only maps without string keys could fail, and there
-    // are none. An empty document is still better than a panic.
+    // Only maps whose keys are not strings fail to serialize, and this crate has none. In any case,
+    // an empty document is better than a panic.
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
@@ -63,20 +63,20 @@ impl Refusal {
         Self(Box::new(Inner { status, code, message: message.into(), headers: HeaderMap::new() }))
     }
 
-    /// 400, with the parser's message.
+    /// Returns a 400 refusal with the parser's message.
     pub(crate) fn invalid(code: ErrorCode, e: &ParseError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, e.to_string())
     }
 
-    /// 404 for a repository.
+    /// Returns a 404 refusal for an unknown repository.
     pub(crate) fn unknown_name(name: &longshore_core::RepositoryName) -> Self {
         let message = format!("there is no repository named {name}");
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NAME_UNKNOWN, message)
     }
 
-    /// 405, with the allowed methods.
+    /// Returns a 405 refusal that lists the allowed methods.
     pub(crate) fn method(allow: &'static str) -> Self {
-        let message = format!("expected one of {allow}");
+        let message = format!("method not allowed; expected {allow}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::UNSUPPORTED, message)
             .with(http::header::ALLOW, HeaderValue::from_static(allow))
     }
@@ -142,7 +142,7 @@ pub(crate) enum About {
 impl About {
     /// Maps an error to a status and a code.
     ///
-    /// Source: distribution-spec v1.1.1, "Error Codes" and the failures of each end-point.
+    /// Source: distribution-spec v1.1.1, "Error Codes" and the failures of each endpoint.
     pub(crate) fn refuse(self, error: &Error) -> Refusal {
         let (status, code) = match error.kind() {
             ErrorKind::NotFound => (StatusCode::NOT_FOUND, self.unknown()),
@@ -203,14 +203,14 @@ impl About {
     }
 }
 
-/// Returns the message for the client. It has details about the client's own mistake, but none
-/// about the server's disk.
+/// Returns the message for the client. It describes mistakes of the client in detail, but reveals
+/// nothing about the server's disk.
 fn message(status: StatusCode, error: &Error) -> String {
     if status.is_server_error() {
         tracing::error!(error = %chain(error), "request failed");
         return match status {
             StatusCode::INSUFFICIENT_STORAGE => "the registry's storage is full".to_owned(),
-            _ => "the registry could not do this; its log says why".to_owned(),
+            _ => "internal error; the log of the registry has the reason".to_owned(),
         };
     }
     match error.registry_errors().first() {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_error_has_a_status_and_a_code_for_its_resource() {
+    fn the_kind_and_the_resource_of_an_error_determine_its_status_and_code() {
         use About::{Blob, Manifest, Repository, Upload};
         for (about, kind, status, code) in [
             (Blob, ErrorKind::NotFound, 404, "BLOB_UNKNOWN"),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_servers_disk_are_not_shown_to_clients() {
+    fn disk_errors_of_the_server_are_not_shown_to_clients() {
         let path = std::path::Path::new("/srv/secret");
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let refusal = About::Blob.refuse(&Error::io(path, denied));

@@ -1,7 +1,7 @@
 //! Incoming request bodies.
 //!
-//! Owns the time limits of a client and the handling of unread bytes. It does not check content:
-//! the handlers and stores do.
+//! Owns the time limits for a client that sends a body, and the handling of unread bytes. The
+//! handlers and stores check the content.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::pace::Pace;
 
 /// The body of a request.
 ///
-/// If it is dropped before its end, it is drained in the background for a while. A client that is
-/// still sending can then read the response, which would be lost if the connection were closed
+/// A body that is dropped before its end is drained in the background for up to 10 s. A client that
+/// is still sending can then read the response, which would be lost if the connection were closed
 /// immediately.
 pub(crate) struct Incoming {
     stream: Option<BlobStream>,
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_times_out() {
+    async fn a_stalled_request_body_times_out() {
         let first = Ok::<_, Error>(http_body::Frame::data(Bytes::from_static(b"abc")));
         let stops = stream::iter([first]).chain(stream::pending());
         let body = http_body_util::StreamBody::new(stops);

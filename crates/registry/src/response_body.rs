@@ -18,7 +18,7 @@ use longshore_core::{BlobStream, Error, ErrorKind, Result};
 use crate::answered::RequestReport;
 use crate::budget::{Budget, SMALL};
 
-/// The body of a response: a document, or a blob that is read as it is sent.
+/// The body of a response: a document, or a blob that is read while it is sent.
 pub struct Body {
     content: Content,
     /// The report on the request, sent when the body is dropped.
@@ -27,7 +27,7 @@ pub struct Body {
 
 enum Content {
     Bytes(Bytes),
-    /// Read once, with an unknown size.
+    /// A stream of unknown size, which can be read only once.
     Stream(BlobStream),
     Opened(Opened),
 }
@@ -68,8 +68,8 @@ impl Body {
         Self { content: Content::Opened(opened), report: None }
     }
 
-    /// Returns a document. A large one is dropped now, and built again when the client is ready to
-    /// receive it.
+    /// Returns the body for a document. A large document is dropped now, and built again when the
+    /// client is ready to receive it.
     pub(crate) fn document<F>(
         bytes: Bytes,
         budget: &Budget,
@@ -104,10 +104,9 @@ impl Body {
         Self { report: report.map(Box::new), ..self }
     }
 
-    /// Closes content that can be reopened.
+    /// Closes content that can be reopened, and takes back the bytes that were read but not sent.
     ///
-    /// Takes back the bytes that were read but not sent. Returns them if the content cannot be
-    /// reopened.
+    /// Returns the unsent bytes if the content cannot be reopened.
     pub(crate) fn close(&mut self, unsent: Bytes) -> Bytes {
         let Content::Opened(opened) = &mut self.content else {
             return unsent;
@@ -168,7 +167,7 @@ impl Opened {
     }
 }
 
-/// Returns the rest of a document in chunks. Each chunk is a copy, so that the last one does not
+/// Returns the rest of a document in chunks. Each chunk is a copy, so that the last chunk does not
 /// keep the whole document in memory.
 fn in_chunks(mut bytes: Bytes, start: u64) -> BlobStream {
     bytes.advance(usize::try_from(start).map_or(bytes.len(), |start| start.min(bytes.len())));
@@ -212,5 +211,5 @@ impl fmt::Debug for Body {
     }
 }
 
-/// 64 KiB.
+/// 64 KiB for each chunk of a document.
 const CHUNK_SIZE: usize = 64 << 10;

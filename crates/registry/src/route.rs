@@ -1,8 +1,7 @@
 //! Parses request paths.
 //!
-//! Owns the parsing of paths into the strict types of longshore-core. A path is parsed only once,
-//! and the handlers never see it. It uses no methods and no stores. Pure; `registry` calls it
-//! before anything else.
+//! Owns the conversion of paths to the strict types of longshore-core. `registry` parses the path
+//! of each request, and the handlers receive only the result.
 
 use longshore_core::{Digest, ErrorCode, ParseError, RepositoryName, Tag, TagOrDigest};
 use percent_encoding::percent_decode_str;
@@ -42,8 +41,8 @@ pub(crate) enum RouteError {
 }
 
 impl Route {
-    /// Parses a path, percent-decoded once. Parses it from the right, because names contain slashes
-    /// and a repository may be named `blobs`.
+    /// Parses a path after percent-decoding it once. Parsing starts at the right end, because names
+    /// contain slashes and a repository may be named `blobs`.
     pub(crate) fn parse(path: &str) -> Result<Self, RouteError> {
         let decoded = percent_decode_str(path).decode_utf8().map_err(|_| {
             RouteError::Invalid(ErrorCode::NAME_INVALID, "the path is not valid UTF-8".to_owned())
@@ -57,7 +56,7 @@ impl Route {
         Self::within_repository(rest)
     }
 
-    /// Parses the text after `/v2/`, if it belongs to a repository.
+    /// Parses the part after `/v2/` of a path within a repository.
     fn within_repository(rest: &str) -> Result<Self, RouteError> {
         if let Some(name) = rest.strip_suffix("/tags/list") {
             let name = repository(name)?;
@@ -154,7 +153,7 @@ mod tests {
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
-    /// Formats a route: its kind, the repository and the rest.
+    /// Formats a route as its kind, its repository and the rest.
     fn show(path: &str) -> String {
         match Route::parse(path) {
             Ok(Route::Base) => "base".into(),

@@ -12,7 +12,7 @@ use crate::serve::serve;
 
 /// A registry for tests, on a free loopback port.
 ///
-/// It runs as a task of the runtime that started it, and speaks plain HTTP.
+/// It runs as a task of the runtime that started it, and serves plain HTTP.
 ///
 /// ```
 /// use longshore_registry::TestRegistry;
@@ -26,8 +26,8 @@ use crate::serve::serve;
 /// ```
 ///
 /// # Cancellation
-/// Dropping it stops the registry: it accepts no more connections, and requests in progress have 10
-/// s to finish. [`stop`](Self::stop) waits for that.
+/// Dropping this value stops the registry: the registry accepts no more connections, and requests
+/// in progress have 10 s to finish. [`stop`](Self::stop) also waits until they have ended.
 #[derive(Debug)]
 pub struct TestRegistry {
     address: SocketAddr,
@@ -66,7 +66,7 @@ impl TestRegistry {
         self.address
     }
 
-    /// Returns the registry itself, for reading or filling it without HTTP.
+    /// Returns the registry, to read or write its repositories without HTTP.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -1,7 +1,7 @@
 //! A proxy that injects network faults.
 //!
-//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server. It passes one exchange per
-//! connection, records each request, and injects faults. It parses heads, not bodies.
+//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server. The proxy passes one exchange
+//! per connection, records each request, and injects faults. It parses heads but not bodies.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use tokio::task::{JoinHandle, JoinSet};
 /// A fault in one exchange. Offsets count the body's bytes on the wire.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The reply ends after this many bytes of its body, with a FIN as if it were complete.
+    /// The reply ends after this many bytes of its body, with a FIN as if the body were complete.
     Cut(u64),
     /// The connection is reset (RST) after this many bytes of the reply's body.
     Reset(u64),
-    /// The reply stalls after this many bytes of its body; the connection stays open.
+    /// The reply stalls after this many bytes of its body, and the connection stays open.
     Stall(u64),
     /// One bit of this byte of the reply's body is flipped.
     Flip(u64),
@@ -27,9 +27,9 @@ pub enum Fault {
     LoseReply,
     /// The connection is reset after this many bytes of the request's body.
     ResetRequest(u64),
-    /// The request stalls after this many bytes of its body; the connections stay open.
+    /// The request stalls after this many bytes of its body, and the connections stay open.
     StallRequest(u64),
-    /// The proxy answers in the server's place, with this status and these headers.
+    /// The proxy replies instead of the server, with this status and these headers.
     Reply(u16, Vec<(&'static str, &'static str)>),
     /// The reply's body is gzip-compressed, with this `Content-Encoding` and without a length.
     Compress(&'static str),
@@ -40,16 +40,16 @@ pub enum Fault {
 /// A recorded request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// `GET`, `PUT`, …
+    /// The method, such as `GET`.
     pub method: String,
     /// The path and query.
     pub path: String,
-    /// Names in lower case, values unchanged, in order.
+    /// The headers in order, with names in lower case and unchanged values.
     pub headers: Vec<(String, String)>,
 }
 
 impl Request {
-    /// Returns the first value of a header, named in lower case.
+    /// Returns the first value of a header. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n == name);
@@ -57,7 +57,7 @@ impl Request {
     }
 }
 
-/// A proxy in front of a server. Dropping it closes it and every connection through it.
+/// A proxy in front of a server. Dropping it stops the proxy and closes all its connections.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
@@ -82,10 +82,10 @@ struct Rule {
 }
 
 impl FaultProxy {
-    /// Starts in front of `server`, on a free loopback port.
+    /// Starts a proxy in front of `server`, on a free loopback port.
     ///
     /// # Panics
-    /// If there is no port to listen on.
+    /// If no loopback port is free.
     pub async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -100,8 +100,8 @@ impl FaultProxy {
         self.address
     }
 
-    /// Breaks the next `times` requests of this method whose path contains `path_part`. If several
-    /// faults match, the first injected one is used first.
+    /// Injects a fault into the next `times` requests of this method whose path contains
+    /// `path_part`. If several faults match a request, the one that was injected first is used.
     pub fn inject(&self, method: &'static str, path_part: &str, times: usize, fault: Fault) {
         lock(&self.state).rules.push(Rule {
             method,
@@ -111,14 +111,14 @@ impl FaultProxy {
         });
     }
 
-    /// Returns all requests so far, in order of arrival.
+    /// Returns all recorded requests, in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.state).requests.clone()
     }
 
-    /// Returns the number of faults made so far. Tests of recovery must check this number: without
-    /// a fault, they prove nothing.
+    /// Returns the number of faults that have occurred. Tests of recovery must check this number,
+    /// because they prove nothing without a fault.
     #[must_use]
     pub fn faults_made(&self) -> usize {
         lock(&self.state).made
@@ -132,7 +132,7 @@ impl Drop for FaultProxy {
 }
 
 impl State {
-    /// Records a request, and returns its fault.
+    /// Records a request, and returns its fault, if any.
     fn record(&mut self, request: Request) -> Option<Fault> {
         let fits = |rule: &&mut Rule| {
             rule.times > 0
@@ -175,7 +175,7 @@ async fn exchange(
         return reply(&mut client, *status, headers).await;
     }
     let mut upstream = TcpStream::connect(server).await?;
-    // The proxy can compress only a complete body without chunked encoding.
+    // The proxy cannot compress a chunked body. HTTP/1.0 has no chunked encoding.
     let old = matches!(fault, Some(Fault::Compress(_)));
     upstream.write_all(&head.closing(if old { "HTTP/1.0" } else { "HTTP/1.1" }, &[])).await?;
     let ended = {
@@ -201,14 +201,14 @@ async fn exchange(
     }
 }
 
-/// The end of a connection to the client.
+/// The way in which a connection to the client ends.
 enum End {
     Close,
     Reset,
     Hang,
 }
 
-/// Passes on a request's body. Returns only if `limit` bytes were sent; otherwise the reply ends
+/// Passes on a request's body. Returns only if `limit` bytes were sent. Otherwise, the reply ends
 /// the exchange.
 async fn send(
     from: &mut (impl AsyncRead + Unpin),
@@ -284,7 +284,7 @@ async fn compress(
     Ok(End::Close)
 }
 
-/// Replies in place of the server, then reads for a moment longer. Closing with unread bytes would
+/// Replies instead of the server, then reads for up to one second. Closing with unread bytes would
 /// reset the connection, and the client might lose the reply.
 async fn reply(client: &mut TcpStream, status: u16, headers: &[(&str, &str)]) -> io::Result<()> {
     let mut head = format!("HTTP/1.1 {status} Fault\r\ncontent-length: 0\r\nconnection: close\r\n");
@@ -307,7 +307,8 @@ struct Head {
 }
 
 impl Head {
-    /// Reads up to the empty line. `None` if the connection ends before it.
+    /// Reads up to the empty line. Returns `None` if the connection ends earlier or the head is too
+    /// large.
     async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
         loop {
@@ -341,7 +342,7 @@ impl Head {
     }
 
     /// Returns the head in this HTTP version, for a connection with a single exchange. Replaces the
-    /// headers in `set`, and removes those with an empty value.
+    /// headers in `set`, and removes the headers whose value in `set` is empty.
     fn closing(&self, version: &str, set: &[(&str, &str)]) -> Vec<u8> {
         let first = self.text.split("\r\n").next().unwrap_or_default();
         let first = first.replace("HTTP/1.0", version).replace("HTTP/1.1", version);

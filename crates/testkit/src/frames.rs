@@ -1,4 +1,5 @@
-//! An HTTP/2 client that writes single frames, so that it can do what libraries do not allow.
+//! An HTTP/2 client that writes single frames. It can send sequences of frames that HTTP libraries
+//! do not allow.
 //!
 //! Source: RFC 9113, sections 4 and 6; RFC 7541, appendix A.
 
@@ -9,15 +10,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A connection, and the frames received so far.
+/// A connection and its received frames.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// The frames received so far.
+    /// The received frames.
     pub received: Received,
 }
 
-/// Received data, by stream.
+/// The content of received frames, by stream.
 #[derive(Debug, Default)]
 pub struct Received {
     /// Streams that were answered with 200.
@@ -30,14 +31,14 @@ pub struct Received {
     pub reset: BTreeMap<u32, u32>,
     /// The initial flow-control window of a new stream, in bytes, if the server set it.
     pub stream_window: Option<u32>,
-    /// The bytes by which the server increased the window of the connection, beyond the initial
-    /// 65,535.
+    /// The number of bytes by which the server increased the window of the connection beyond the
+    /// initial 65,535.
     pub connection_window: u64,
 }
 
 /// The error code for a stream beyond the server's limit.
 pub const REFUSED_STREAM: u32 = 7;
-/// The error code for a stream whose client does not read it.
+/// The error code for a stream that its client does not read or has canceled.
 pub const CANCEL: u32 = 8;
 
 impl Connection {
@@ -70,7 +71,7 @@ impl Connection {
         self.send(1, 5, stream, &headers).await;
     }
 
-    /// Increases the window of a stream, or of the connection (0).
+    /// Increases the window of a stream, or of the connection if `stream` is 0.
     pub async fn increase_window(&mut self, stream: u32, bytes: u32) {
         self.send(8, 0, stream, &bytes.to_be_bytes()).await;
     }
@@ -90,7 +91,7 @@ impl Connection {
     pub async fn read_until(&mut self, is_enough: impl Fn(&Received) -> bool + Send + Sync) {
         let reading = async {
             while !is_enough(&self.received) {
-                assert!(self.read().await, "closed: {:?}", self.received);
+                assert!(self.read().await, "the connection was closed: {:?}", self.received);
             }
         };
         let read = tokio::time::timeout(Duration::from_secs(60), reading).await;

@@ -20,9 +20,9 @@
 //! | [`tls`], [`proxy`] | certificates and a front that terminates TLS; HTTP and SOCKS5 proxies |
 //! | [`peer`], [`process`] | third-party programs, started, awaited, and ended by process id |
 //!
-//! If a test needs a peer, its name contains the peer's name (`skopeo_pulls_what_we_push`), with
-//! `_` for `-`. If the peer is missing, `cargo xtask test` skips the test by this name, and reports
-//! that.
+//! The name of a test that needs a peer contains the peer's name with `_` for `-`, as in
+//! `skopeo_pulls_what_we_push`. If the peer is missing, `cargo xtask test` skips the test by its
+//! name, and reports that it was skipped.
 
 #![allow(
     clippy::expect_used,

@@ -1,7 +1,7 @@
 //! Programs that run during a test: started, awaited, and ended by process id.
 //!
-//! Owns [`Process`], which collects a program's output so that a test can wait for a line. It is
-//! not specific to a program, unlike `peer` and the tests of longshore's own program.
+//! Owns [`Process`], which collects a program's output so that a test can wait for a line. It works
+//! with any program. `peer` and the tests of longshore's own program use it.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,14 +9,15 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A running program. Dropping it kills it, by its process id, and waits for its end.
+/// A running program. Dropping this value kills the program by its process id, and waits until it
+/// has ended.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     output: Arc<Output>,
 }
 
-/// The output of a program so far.
+/// The collected output of a program.
 #[derive(Debug, Default)]
 struct Output {
     printed: Mutex<Printed>,
@@ -26,7 +27,7 @@ struct Output {
 #[derive(Debug, Default)]
 struct Printed {
     lines: Vec<String>,
-    /// The number of the two streams that the program has closed.
+    /// The number of output streams that the program has closed, at most two.
     closed: usize,
 }
 
@@ -34,7 +35,7 @@ impl Process {
     /// Starts a program with empty standard input.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// If the program cannot be started.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
@@ -55,10 +56,10 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits for a line that contains `text`, on either stream, and returns it. Earlier lines
-    /// count, too.
+    /// Waits for a line that contains `text`, on either stream, and returns the line. Lines from
+    /// before the call count, too.
     ///
-    /// Returns `None` if the program closes its streams without such a line, or `limit` passes.
+    /// Returns `None` if the program closes its streams without such a line, or if `limit` passes.
     #[must_use]
     pub fn wait_for(&self, text: &str, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
@@ -79,16 +80,16 @@ impl Process {
         }
     }
 
-    /// Returns all output so far, with both streams together, for a test's failure message.
+    /// Returns the collected output of both streams together, for a test's failure message.
     #[must_use]
     pub fn printed(&self) -> String {
         self.output.lock().lines.join("\n")
     }
 
-    /// Sends SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits until the program ends.
     ///
     /// # Panics
-    /// If it has not ended within `limit`.
+    /// If the program does not end within `limit`.
     #[cfg(unix)]
     pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
         let asked = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
@@ -96,9 +97,9 @@ impl Process {
         self.wait(limit)
     }
 
-    /// Sends SIGKILL. To a server, it has the effect of a power cut.
+    /// Sends SIGKILL, so that the program ends without any cleanup.
     pub fn kill(&mut self) {
-        // An error means that it has already ended.
+        // An error means that the program has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -106,7 +107,7 @@ impl Process {
     /// Waits until the program ends on its own.
     ///
     /// # Panics
-    /// If it has not ended within `limit`.
+    /// If the program does not end within `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let deadline = Instant::now() + limit;
         loop {
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_kills_the_program() {
+    fn dropping_a_process_kills_the_program() {
         let process = shell("echo up; exec sleep 600");
         process.wait_for("up", LONG).unwrap();
         let id = process.id().to_string();
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn terminate_waits_for_the_end() {
+    fn terminate_waits_until_the_program_ends() {
         let mut process = shell("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done");
         process.wait_for("up", LONG).unwrap();
         assert_eq!(process.terminate(LONG).code(), Some(0));

@@ -1,7 +1,7 @@
 //! Proxies for tests: HTTP with CONNECT, and SOCKS5, each with an optional password.
 //!
-//! A proxy has its own routes for names, so that a test can use names that do not resolve. It
-//! records its requests. With `tls::Front` in front of it, it is an HTTPS proxy.
+//! A proxy has its own routes for names, so that a test can use names that do not resolve. It also
+//! records its requests. A `tls::Front` in front of a proxy makes it an HTTPS proxy.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional}
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A running proxy. Dropping it stops it.
+/// A running proxy. Dropping this value stops the proxy.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -23,7 +23,7 @@ pub struct Proxy {
 #[derive(Debug)]
 struct State {
     kind: Kind,
-    /// The required secret: the value of `Proxy-Authorization`, or `user:password`.
+    /// The required secret: the value of `Proxy-Authorization`, or `user:password` for SOCKS5.
     secret: Option<String>,
     routes: Mutex<HashMap<String, SocketAddr>>,
     /// The number of client bytes after which the next tunnel is dropped.
@@ -38,13 +38,13 @@ enum Kind {
 }
 
 impl Proxy {
-    /// Starts an HTTP proxy. With `authorization`, it answers 407 to a request whose
-    /// `Proxy-Authorization` is different.
+    /// Starts an HTTP proxy. With `authorization`, the proxy answers 407 to a request with another
+    /// `Proxy-Authorization`.
     pub async fn http(authorization: Option<&str>) -> Self {
         Self::start(Kind::Http, authorization).await
     }
 
-    /// Starts a SOCKS5 proxy. With `login` (`user:password`), it requires this login.
+    /// Starts a SOCKS5 proxy. With `login` (`user:password`), the proxy requires this login.
     pub async fn socks5(login: Option<&str>) -> Self {
         Self::start(Kind::Socks5, login).await
     }
@@ -72,7 +72,7 @@ impl Proxy {
         Self { address, state, server }
     }
 
-    /// Routes `name`, a `host:port`, to an address. Names without a route are refused.
+    /// Routes `name` (`host:port`) to an address. Requests for names without a route are refused.
     #[must_use]
     pub fn route(self, name: impl Into<String>, to: SocketAddr) -> Self {
         lock(&self.state.routes).insert(name.into(), to);
@@ -92,7 +92,7 @@ impl Proxy {
         self.address
     }
 
-    /// Returns the requests so far, such as `CONNECT r.example:443`, including refused ones.
+    /// Returns all recorded requests, such as `CONNECT r.example:443`, including refused requests.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         lock(&self.state.asked).clone()
@@ -136,7 +136,8 @@ async fn http(mut stream: TcpStream, state: &State) -> io::Result<()> {
                 return tunnel(stream, outside, limit).await;
             }
         }
-        // One request per connection: a later request would need its own first line rewritten.
+        // Allow one request per connection, because the first line of a later request would not be
+        // rewritten.
         Some(rest) => {
             let path = rest.find('/').map_or("/", |at| &rest[at..]);
             let head =
@@ -147,7 +148,7 @@ async fn http(mut stream: TcpStream, state: &State) -> io::Result<()> {
     copy_bidirectional(&mut stream, &mut outside).await.map(drop)
 }
 
-/// Passes on everything, until the client has sent `limit` bytes.
+/// Passes on the bytes of both sides until the client has sent `limit` bytes.
 async fn tunnel(mut inside: TcpStream, mut outside: TcpStream, limit: u64) -> io::Result<()> {
     let (from_client, mut to_client) = inside.split();
     let (mut from_server, mut to_server) = outside.split();
@@ -172,6 +173,8 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<String> {
     String::from_utf8(head).map_err(io::Error::other)
 }
 
+/// Serves a SOCKS5 client.
+///
 /// Source: RFC 1928; RFC 1929 for the password.
 async fn socks5(mut stream: TcpStream, state: &State) -> io::Result<()> {
     let [_, methods] = read(&mut stream).await?;

@@ -1,7 +1,7 @@
 //! A server that expects exact requests, in order.
 //!
-//! An unexpected request fails the test, and so does a missing one. A reply can be cut, dropped or
-//! stalled, so that a test needs only one line for each failure.
+//! An unexpected or missing request fails the test. A reply can be cut, dropped or stalled, so that
+//! a test needs only one line for each fault.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -28,7 +28,8 @@ mod connection;
 
 pub(crate) use self::connection::{Request, read_head};
 
-/// The server. Dropping it stops it. A test passes only if it calls [`finish`](Self::finish).
+/// A server with a script. A test must call [`finish`](Self::finish): dropping the server without
+/// this call panics.
 #[derive(Debug)]
 pub struct Script {
     address: SocketAddr,
@@ -51,7 +52,7 @@ struct State {
 pub struct Exchange {
     method: String,
     target: String,
-    /// The expected value. `None` means that the header must be absent.
+    /// The expected headers. `None` means that the header must be absent.
     headers: Vec<(String, Option<String>)>,
     body: Option<Vec<u8>>,
     status: u16,
@@ -66,7 +67,7 @@ enum Fault {
     HangUp(usize, HangUp),
     /// Replies after this many bytes of the request's body, and continues to read.
     Early(usize),
-    /// Closes after this many bytes of the reply's body.
+    /// Closes the connection after this many bytes of the reply's body.
     Cut(usize),
     /// Sends nothing more after this many bytes of the reply's body.
     Stall(usize),
@@ -75,11 +76,11 @@ enum Fault {
 /// The way in which a server ends a connection without a reply.
 #[derive(Clone, Copy, Debug)]
 enum HangUp {
-    /// The system decides: RST if there are unread bytes, else FIN.
+    /// The system sends RST if there are unread bytes, and FIN otherwise.
     Close,
     /// RST.
     Reset,
-    /// FIN; the server continues to read the client's bytes.
+    /// FIN, after which the server continues to read the client's bytes.
     Shutdown,
 }
 
@@ -127,15 +128,16 @@ impl Exchange {
         self
     }
 
-    /// Replies with this header. `content-length` replaces the correct value; an empty one is left
-    /// out. With `transfer-encoding`, the body must already be encoded.
+    /// Replies with this header. A `content-length` replaces the correct value, and an empty
+    /// `content-length` removes the header. With `transfer-encoding`, the body must already be
+    /// encoded.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.answer_headers.push((name.to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Replies with this body. A HEAD request gets only its size.
+    /// Replies with this body. The reply to a HEAD request contains only the size of the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.answer_body = body.into();
@@ -162,8 +164,8 @@ impl Exchange {
     }
 
     /// Replies after `bytes` of the request's body, and continues to read until the client closes
-    /// the connection. With the header `connection: close`, closes its own side of the connection
-    /// first. [`Script::early_bodies`] returns the total number of bytes.
+    /// the connection. With the header `connection: close`, the server closes its own side of the
+    /// connection first. [`Script::early_bodies`] returns the total number of received bytes.
     #[must_use]
     pub fn early(self, bytes: usize) -> Self {
         self.failing(Fault::Early(bytes))
@@ -175,7 +177,7 @@ impl Exchange {
         self.failing(Fault::Cut(bytes))
     }
 
-    /// Sends `bytes` of the reply's body, then nothing, and keeps the connection open.
+    /// Sends only `bytes` of the reply's body, and keeps the connection open.
     #[must_use]
     pub fn stall(self, bytes: usize) -> Self {
         self.failing(Fault::Stall(bytes))
@@ -193,7 +195,7 @@ impl Exchange {
 }
 
 impl Script {
-    /// Starts a server on a free port of 127.0.0.1, without expectations.
+    /// Starts a server on a free port of 127.0.0.1, without expected requests.
     pub async fn start() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         // The operating system buffers data that the server has not read, so keep its buffers
@@ -205,7 +207,7 @@ impl Script {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         let server = tokio::spawn(async move {
-            // Aborting the server drops this set, and so ends all connections.
+            // Aborting the server drops this set, which ends all connections.
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
@@ -225,20 +227,20 @@ impl Script {
         self.address
     }
 
-    /// Returns the number of connections so far.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         lock(&self.state).connections
     }
 
-    /// Returns the body sizes in bytes of requests answered [early](Exchange::early) whose clients
-    /// have closed the connection.
+    /// Returns the body sizes, in bytes, of requests that were answered [early](Exchange::early)
+    /// and whose clients have closed the connection.
     #[must_use]
     pub fn early_bodies(&self) -> Vec<usize> {
         lock(&self.state).early_bodies.clone()
     }
 
-    /// Returns an absolute URL at this server.
+    /// Returns an absolute URL of this server.
     #[must_use]
     pub fn url(&self, target: &str) -> String {
         format!("http://{}{target}", self.address)
@@ -276,7 +278,7 @@ fn compare(expected: &Exchange, actual: &Request) -> Vec<String> {
     }
     for (name, value) in &expected.headers {
         if actual.header(name) != value.as_deref() {
-            problems.push(format!("{name} is {:?}, not {value:?}", actual.header(name)));
+            problems.push(format!("{name} is {:?}, expected {value:?}", actual.header(name)));
         }
     }
     problems
@@ -286,7 +288,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// 64 KiB.
+/// 64 KiB for the data that the server has not read.
 const RECEIVE_BUFFER: u32 = 64 << 10;
-/// More connections than a test opens at once.
+/// More connections than a test opens at the same time.
 const BACKLOG: u32 = 128;

@@ -1,7 +1,8 @@
-//! TLS for tests: certificates of an authority for one test, and a front that terminates TLS before
-//! a plain server.
+//! TLS for tests: an authority that issues certificates for one test, and a front that terminates
+//! TLS for a plain server.
 //!
-//! Needs no external program. `peer::Authority` creates the files that third-party programs read.
+//! This module needs no external program. `peer::Authority` creates the files that third-party
+//! programs read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,15 +51,15 @@ impl Authority {
         Self::with_names(&[], Dates::Now)
     }
 
-    /// Creates an authority whose own certificate has host names or addresses, as `openssl req
-    /// -x509` does.
+    /// Creates an authority whose own certificate has host names or addresses, as with `openssl req
+    /// -x509`.
     #[must_use]
     pub fn with_names(names: &[&str], dates: Dates) -> Self {
         let key = KeyPair::generate().unwrap();
         Self { issuer: CertifiedIssuer::self_signed(authority(names, dates), key).unwrap() }
     }
 
-    /// Returns its certificate in PEM, for clients to trust.
+    /// Returns the authority's certificate in PEM, for clients to trust.
     #[must_use]
     pub fn certificate(&self) -> String {
         self.issuer.pem()
@@ -77,7 +78,7 @@ impl Authority {
         Pair { certificate, key: key.serialize_pem() }
     }
 
-    /// Returns its own certificate and private key, for a server that is its own authority.
+    /// Returns the authority's certificate and private key, for a server that is its own authority.
     #[must_use]
     pub fn itself(&self) -> Pair {
         Pair { certificate: self.certificate(), key: self.issuer.key().serialize_pem() }
@@ -135,7 +136,8 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-/// Terminates TLS on its own port, and passes everything on to a server. Dropping it stops it.
+/// A front that terminates TLS on its own port, and passes the plain bytes on to a server. Dropping
+/// this value stops the front.
 #[derive(Debug)]
 pub struct Front {
     address: SocketAddr,
@@ -165,7 +167,7 @@ impl Front {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
                 connections.spawn(async move {
-                    // A client may disconnect, or not trust the certificate.
+                    // A client may disconnect or reject the certificate.
                     let Ok(mut inside) = acceptor.accept(stream).await else { return };
                     counter.fetch_add(1, Ordering::SeqCst);
                     let mut outside = TcpStream::connect(target).await.unwrap();
@@ -210,7 +212,8 @@ fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
     };
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-    // A key that does not match is used too: a test checks that the client notices it.
+    // Use the key even if it does not match the certificate: a test checks that the client detects
+    // this.
     let key = ring::sign::any_supported_type(&key).unwrap();
     let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
     TlsAcceptor::from(Arc::new(builder.with_cert_resolver(Arc::new(shown))))

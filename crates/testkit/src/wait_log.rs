@@ -9,7 +9,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-/// Records the waits reported on this thread until it is dropped.
+/// A log of the waits that are reported on this thread. Dropping the log ends the recording.
 #[must_use]
 pub struct WaitLog {
     messages: Arc<Mutex<Vec<String>>>,

@@ -1,4 +1,4 @@
-//! The fault proxy makes each requested fault, and no others.
+//! The fault proxy injects each requested fault, and no others.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -60,7 +60,7 @@ async fn requests_without_a_fault_pass_and_are_recorded() {
 }
 
 #[tokio::test]
-async fn replies_are_cut_reset_and_flipped_the_requested_number_of_times() {
+async fn replies_are_damaged_the_requested_number_of_times() {
     let proxy = FaultProxy::start(server().await).await;
     for (fault, ending, closes) in [
         (Fault::Cut(4), "\r\n\r\n0123", true),
@@ -120,7 +120,7 @@ async fn a_stalled_request_is_not_answered() {
 }
 
 #[tokio::test]
-async fn a_stall_keeps_the_connection_open() {
+async fn a_stalled_reply_keeps_the_connection_open() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("GET", "/blobs/", 1, Fault::Stall(4));
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();

@@ -1,4 +1,5 @@
-//! Other programs read the layouts that longshore writes, and longshore reads theirs.
+//! Other programs read the layouts that longshore writes, and longshore reads the layouts that they
+//! write.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -55,7 +56,7 @@ async fn umoci_unpacks_a_real_tree_from_a_layout_of_longshore() {
     assert_eq!(listing(&unpacked), listing(&tree));
 }
 
-/// Returns every path below a folder, with its content or the target of the link.
+/// Returns every path below a folder, with the content of a file or the target of a link.
 fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];

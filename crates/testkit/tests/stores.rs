@@ -1,4 +1,5 @@
-//! Runs the store suites on the stores of longshore-core, and copies the real image through them.
+//! The store suites for the stores of longshore-core, and a copy of a real image through these
+//! stores.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 

@@ -1,11 +1,11 @@
-//! `WWW-Authenticate`; each line of the input is a header line.
+//! `WWW-Authenticate` headers. Each line of the input is the value of one header.
 
 use http::header::WWW_AUTHENTICATE;
 use longshore::fuzzing::{Bearer, Offer, challenges};
 
 use super::{headers, quoted, texts};
 
-/// Checks that a parsed challenge, printed in the plainest form, parses to the same value.
+/// Checks that a parsed challenge, printed in its simplest form, parses to the same value.
 pub fn run(data: &[u8]) -> bool {
     let Some(lines) = headers(&WWW_AUTHENTICATE, data) else {
         return false;
@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) -> bool {
     };
     let printed: Vec<String> = offers.iter().map(print).collect();
     let printed = printed.join(", ");
-    // Quoting may make it longer than the parser's limit.
+    // Quoting may make the text longer than the parser's limit.
     if printed.len() <= HEADER_LIMIT {
         let lines = headers(&WWW_AUTHENTICATE, printed.as_bytes()).expect("no control characters");
         assert_eq!(challenges(&lines).as_ref(), Ok(&offers), "{printed}");

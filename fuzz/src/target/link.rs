@@ -1,4 +1,4 @@
-//! `Link`; each line of the input is a header line.
+//! `Link` headers. Each line of the input is the value of one header.
 
 use http::header::LINK;
 use longshore::fuzzing::next_link;

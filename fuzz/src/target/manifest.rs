@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::texts;
 
-/// Checks that a manifest has its own digest, and that its parsed view survives serialization and
-/// an empty edit.
+/// Checks that a manifest matches its digest, and that serialization and an edit without changes
+/// keep the parsed view.
 pub fn run(data: &[u8]) -> bool {
     if let Ok(document) = serde_json::from_slice::<Value>(data) {
         canonical_form_is_stable(&document);
@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) -> bool {
     };
     let written = written.expect("a parsed manifest can be serialized");
     assert_eq!(written.parse().ok(), Some(parsed), "written");
-    // Readers may disagree about a duplicate key.
+    // Parsers may disagree about a duplicate key.
     if raw.check_unambiguous().is_ok() {
         let edited = raw.edited(|_| {}).expect("a parsed manifest can be edited");
         assert_eq!(edited.parse().ok(), Some(parsed), "edited");

@@ -20,7 +20,7 @@ pub struct Target {
     /// Parses an input, and panics if a property does not hold. Returns true if the input was
     /// accepted.
     pub run: fn(&[u8]) -> bool,
-    /// Returns the inputs to start from.
+    /// Returns the inputs from which the fuzzer starts.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 

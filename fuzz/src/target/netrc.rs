@@ -1,4 +1,4 @@
-//! `.netrc`.
+//! `.netrc` files.
 
 use longshore::fuzzing::netrc;
 

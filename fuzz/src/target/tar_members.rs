@@ -1,4 +1,4 @@
-//! The tar files of archives.
+//! Archives of images: tar files.
 
 use std::io::{Cursor, Write as _};
 use std::ops::Range;

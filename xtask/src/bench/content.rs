@@ -9,7 +9,7 @@ use super::measure::succeed;
 use super::server::Server;
 use crate::failure::Failure;
 
-/// Creates a new folder for all files of the benchmark.
+/// Creates the folder for all files of the benchmark.
 pub(super) fn scratch() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("longshore-bench-{}.d", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|e| Failure::io(&folder, &e))?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Tools;
 
-/// A program, and the image or repository it works on.
+/// A program, and the image or repository that it transfers or queries.
 pub(super) struct Contestant {
     program: Program,
     path: PathBuf,
@@ -21,7 +21,8 @@ enum Program {
     OciClient,
 }
 
-/// Returns the programs that copy. The crate `oci-client` copies only single images.
+/// Returns the programs that support these transfers. The crate `oci-client` copies only single
+/// images.
 pub(super) fn of_transfers(tools: &Tools, repository: &str, all_tags: bool) -> Vec<Contestant> {
     let mut who = all(tools, repository, all_tags);
     who.retain(|c| !all_tags || c.program != Program::OciClient);
@@ -163,7 +164,7 @@ impl Contestant {
         }
     }
 
-    /// Splits a command line at spaces; no path here contains any.
+    /// Splits a command line at spaces. No path of the benchmark contains a space.
     fn line(&self, arguments: &str) -> CommandLine {
         let words = arguments.split_whitespace().map(str::to_owned);
         Some(std::iter::once(self.path.display().to_string()).chain(words).collect())

@@ -1,4 +1,4 @@
-//! A link with a round trip: a TCP proxy on loopback that delivers every byte late.
+//! A delayed network connection: a TCP proxy on loopback that delivers every byte late.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -46,7 +46,7 @@ fn connect(client: &TcpStream, server: &TcpStream, delay: Duration) {
     }
 }
 
-/// The time at which bytes are due, and the bytes; none at the end of the stream.
+/// The time at which bytes are due, and the bytes. They are empty at the end of the stream.
 type Late = (Instant, Vec<u8>);
 
 fn receive(mut from: TcpStream, sender: &Sender<Late>, delay: Duration) {

@@ -27,7 +27,7 @@ pub(super) fn measure(line: &CommandLine) -> Result<Option<Sample>> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .output()
-        .map_err(|e| Failure::new(format!("GNU time does not run (Debian's package time): {e}")))?;
+        .map_err(|e| Failure::new(format!("cannot run GNU time (Debian: time): {e}")))?;
     let wall_seconds = start.elapsed().as_secs_f64();
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -42,17 +42,17 @@ pub(super) fn measure(line: &CommandLine) -> Result<Option<Sample>> {
             cpu_seconds: user + system,
             peak_rss_mib: rss_kib / 1024.0,
         })),
-        _ => Err(Failure::new(format!("GNU time said {text:?}"))),
+        _ => Err(Failure::new(format!("unexpected output of GNU time: {text:?}"))),
     }
 }
 
-/// Runs a program that must succeed; returns its standard output.
+/// Runs a program that must succeed, and returns its standard output.
 pub(super) fn succeed(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .output()
-        .map_err(|e| Failure::new(format!("{program} does not run: {e}")))?;
+        .map_err(|e| Failure::new(format!("cannot run {program}: {e}")))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: compares longshore with other programs in one run, as ratios.
 //!
-//! Owns the list of measurements. Each measures whole processes against registries on loopback, in
-//! turn (A B C, A B C, …), so that changes of the machine's speed affect all programs. It is not a
-//! test: it fails only if a program fails.
+//! Owns the list of measurements. Each measurement runs whole processes against registries on
+//! loopback, in turn (A B C, A B C, …), so that changes in the machine's speed affect all programs.
+//! The benchmark is not a test: it fails only if a program fails.
 
 mod content;
 mod contestant;
@@ -22,7 +22,7 @@ use server::{Kind, Server};
 /// The result of a measurement.
 type Result<T> = std::result::Result<T, Failure>;
 
-/// Measures everything, and prints one table in Markdown.
+/// Runs all measurements, and prints one table in Markdown.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
     let tools = Tools::build(options.before.clone())?;
@@ -35,14 +35,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     result
 }
 
-/// The words after `bench`.
+/// The options of `cargo xtask bench`.
 struct Options {
     rounds: usize,
     /// Another build of longshore, measured in the same run.
     before: Option<PathBuf>,
-    /// The rows to measure: those whose name contains this.
+    /// The rows to measure: those whose name contains this text.
     only: String,
-    /// The registries that programs copy from and to.
+    /// The kind of registry that programs copy from and to.
     registry: Kind,
 }
 
@@ -133,7 +133,7 @@ impl Bench {
         })
     }
 
-    /// Measures a copy to a target that has everything.
+    /// Measures a copy to a target that already has all content.
     fn nothing_to_do(&self, source: &Server) -> Result<()> {
         let who = contestant::of_transfers(&self.tools, "small", true);
         self.row("copy again, 200 tags", &who, |c, run| {
@@ -144,7 +144,7 @@ impl Bench {
         })
     }
 
-    /// Measures a copy between registries that are a round trip away.
+    /// Measures a copy between registries with a delayed network connection.
     fn far_away(&self, source: &Server) -> Result<()> {
         let who = contestant::of_transfers(&self.tools, "few", true);
         let far = Delay::start(source.address(), ROUND_TRIP)?;
@@ -156,7 +156,7 @@ impl Bench {
         })
     }
 
-    /// Measures how fast the embedded registry of each build takes a push: the client is the same.
+    /// Measures how fast the embedded registry of each build accepts a push from the same client.
     fn serve(&self, source: &Server) -> Result<()> {
         let servers = contestant::of_servers(&self.tools);
         for (name, what, all_tags) in

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Result;
 use crate::failure::Failure;
 
-/// The program that serves.
+/// The kind of registry.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Longshore,
@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-/// A registry on a free loopback port, in its own folder; dropping it stops it.
+/// A registry on a free loopback port, in its own folder. Dropping this value stops the registry.
 pub(super) struct Server {
     child: Child,
     address: String,
@@ -79,11 +79,11 @@ impl Server {
             .arg(&config)
             .stdout(Stdio::null())
             .spawn()
-            .map_err(|e| Failure::new(format!("docker-registry does not run: {e}")))?;
+            .map_err(|e| Failure::new(format!("cannot run docker-registry: {e}")))?;
         let mut server = Self { child, address };
         for _ in 0..500 {
             if let Ok(Some(status)) = server.child.try_wait() {
-                return Err(Failure::new(format!("docker-registry ended: {status}")));
+                return Err(Failure::new(format!("docker-registry exited: {status}")));
             }
             if TcpStream::connect(&server.address).is_ok() {
                 return Ok(server);

@@ -1,7 +1,7 @@
 //! Allowed imports: compares the sources with the tables in `docs/design.md`.
 //!
-//! Owns the rules; `table` parses them, `source` finds the imports. The check is pure: it takes a
-//! table and sources, and returns complaints.
+//! Owns the rules. `table` parses the tables, and `source` finds the imports. The check is pure: it
+//! takes a table and sources, and returns complaints.
 
 mod source;
 mod table;
@@ -114,7 +114,7 @@ fn modules(name: &str, layers: &CrateLayers, source: &CrateSource) -> Vec<Compla
             if !is_within(&name.module, &only.module) {
                 complaints.push(Complaint {
                     place: format!("{}:{}", name.path, name.line),
-                    text: format!("names {}: only {} may", name.name, only.module),
+                    text: format!("names {}: allowed only in {}", name.name, only.module),
                 });
             }
         }
@@ -125,7 +125,7 @@ fn modules(name: &str, layers: &CrateLayers, source: &CrateSource) -> Vec<Compla
 /// Describes the rule that an import breaks, if any.
 fn broken_rule(layers: &CrateLayers, edge: &Edge) -> Option<String> {
     let Edge { from, to, .. } = edge;
-    // The crate's root uses all modules; it is above every layer.
+    // The crate's root is above every layer, so it may import all modules.
     if from.is_empty() {
         return None;
     }
@@ -136,18 +136,18 @@ fn broken_rule(layers: &CrateLayers, edge: &Edge) -> Option<String> {
         is_within(from, &never.module) && never.others.iter().any(|o| is_within(to, o))
     });
     if let Some(never) = never {
-        return Some(format!("{from} imports {to}: {} never may", never.module));
+        return Some(format!("{from} imports {to}: forbidden for {}", never.module));
     }
     if let Some(parent) = layers.apart.iter().find(|p| siblings(p, from, to)) {
         return Some(format!(
-            "{from} imports {to}: the modules of {parent} never import each other"
+            "{from} imports {to}: the modules of {parent} must not import each other"
         ));
     }
     let (lower, upper) = (layers.unit(to)?, layers.unit(from)?);
     let allowed = lower.layer < upper.layer || lower == upper;
     (!allowed).then(|| {
         format!(
-            "{from} (layer {}) imports {to} (layer {}): a layer imports lower ones only",
+            "{from} (layer {}) imports {to} (layer {}): only lower layers may be imported",
             upper.layer, lower.layer
         )
     })

@@ -1,7 +1,7 @@
-//! Finds the names in a crate's sources: its own modules, and other crates.
+//! Finds the names of modules and other crates in the sources of a crate.
 //!
 //! Follows paths, `use` trees and `pub use` through a file's tokens. A syntax tree would not
-//! include names in macro arguments; no macro is expanded.
+//! include the names in macro arguments. Macros are not expanded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -64,7 +64,7 @@ impl CrateSource {
         Self::new(files)
     }
 
-    /// Parses files, each a path for messages, the path below `src`, and the text.
+    /// Parses files, each given as a path for messages, the path below `src`, and the text.
     pub(super) fn new(files: Vec<(String, String, String)>) -> Result<Self, Failure> {
         let files = files.into_iter().map(|(path, below, text)| {
             let tokens = tokens(&text).map_err(|e| Failure::new(format!("{path}: {e}")))?;
@@ -180,8 +180,8 @@ impl SourceFile {
         named
     }
 
-    /// Returns the end of a `macro_rules` that starts at this token. Paths in it belong to its
-    /// callers.
+    /// Returns the end of a `macro_rules` that starts at this token. Paths in the macro belong to
+    /// its callers.
     fn end_of_macro(&self, at: usize) -> Option<usize> {
         if self.text(at) != "macro_rules" || self.text(at + 1) != "!" {
             return None;
@@ -198,8 +198,8 @@ impl SourceFile {
         None
     }
 
-    /// Returns the starting module of a path into this crate at this token, if there is one, and
-    /// the position of the rest of the path.
+    /// Returns the module at which a path into this crate starts, and the position of the rest of
+    /// the path. Returns `None` if no such path starts at this token.
     fn start_of_path(&self, at: usize, modules: &BTreeSet<String>) -> Option<(Vec<String>, usize)> {
         let before = at.checked_sub(1).map_or("", |before| self.text(before));
         if matches!(before, "::" | "$" | "in") {
@@ -236,7 +236,7 @@ impl SourceFile {
         self.text(at - 1) == "use" && matches!(self.text(before), "pub" | ")")
     }
 
-    /// Follows a `use` tree, or a path, from `at`; collects each full path with its local name, and
+    /// Follows a `use` tree or a path from `at`. Collects each full path with its local name, and
     /// returns the end position.
     fn tree(
         &self,

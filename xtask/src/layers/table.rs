@@ -37,14 +37,14 @@ pub(super) struct CrateLayers {
     pub(super) only: Vec<Rule>,
 }
 
-/// Modules that count as one, and their layer.
+/// Modules that count as one module, and their layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) layer: usize,
     modules: Vec<String>,
 }
 
-/// A module (or crate), and the others that the rule concerns.
+/// A rule for a module or crate, and the other modules or crates that it names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) module: String,
@@ -106,7 +106,7 @@ impl CrateLayers {
         Ok(())
     }
 
-    /// Returns the unit of a module: the one that lists the longest prefix of its path.
+    /// Returns the unit of a module: the unit that lists the longest prefix of its path.
     pub(super) fn unit(&self, module: &str) -> Option<&Unit> {
         let listed = self.units.iter().filter_map(|unit| {
             let parts = unit.modules.iter().filter(|listed| is_within(module, listed));

@@ -25,7 +25,7 @@ fn table() -> Table {
     Table::parse(DOCUMENT).unwrap()
 }
 
-/// Returns the complaints about a crate of these files, as printed.
+/// Returns the complaints about a crate with these files, as printed.
 fn complaints(files: &[(&str, &str)]) -> Vec<String> {
     let skeleton = [
         ("lib.rs", ""),
@@ -62,7 +62,7 @@ fn paths_in_a_macro_definition_are_not_imports() {
 }
 
 #[test]
-fn downward_imports_pass() {
+fn imports_from_lower_layers_are_accepted() {
     let files = [
         ("lib.rs", "pub use auth::Auth; pub use error::Error;"),
         (
@@ -84,15 +84,15 @@ fn downward_imports_pass() {
 }
 
 #[test]
-fn an_upward_import_is_reported_with_its_position() {
+fn an_import_from_a_higher_layer_is_reported_with_its_position() {
     let files = [("auth/scope.rs", "\nuse crate::{auth::scope,\n  transport::Body};")];
     let told = "src/auth/scope.rs:2: auth::scope (layer 0) imports transport (layer 1): \
-        a layer imports lower ones only";
+        only lower layers may be imported";
     assert_eq!(complaints(&files), [told]);
 }
 
 #[test]
-fn each_rule_reports_violations() {
+fn a_violation_of_each_rule_is_reported() {
     for (path, text, told) in [
         ("error.rs", "fn f(s: crate::store::Store) {}", "error (layer 0) imports store"),
         ("auth/scope.rs", "use super::Token;", "auth::scope (layer 0) imports auth (layer 3)"),
@@ -101,15 +101,19 @@ fn each_rule_reports_violations() {
             "use super::wire::Wire;",
             "transport::retry (layer 2) imports transport::wire",
         ),
-        ("auth/mod.rs", "use crate::transport::wire::Wire;", "auth never may"),
+        ("auth/mod.rs", "use crate::transport::wire::Wire;", "forbidden for auth"),
         (
             "command/ls.rs",
             "use crate::command::rm;",
-            "the modules of command never import each other",
+            "the modules of command must not import each other",
         ),
-        ("command/rm/mod.rs", "use super::super::command::ls::Ls;", "never import each other"),
+        ("command/rm/mod.rs", "use super::super::command::ls::Ls;", "must not import each other"),
         ("error.rs", "use crate::Client;", "from the crate's root"),
-        ("auth/mod.rs", "fn f(e: reqwest::Error) {}", "names reqwest: only transport::wire may"),
+        (
+            "auth/mod.rs",
+            "fn f(e: reqwest::Error) {}",
+            "names reqwest: allowed only in transport::wire",
+        ),
         ("auth/mod.rs", "use tower_service as t;", "names tower-service"),
         ("new.rs", "", "the module new of client is in no layer"),
     ] {

@@ -28,7 +28,7 @@ fn every_example_is_accepted_by_the_parser() {
 }
 
 #[test]
-fn no_example_is_longer_than_100_columns() {
+fn no_example_line_is_longer_than_100_columns() {
     let helps = helps();
     let lines = helps.iter().flat_map(|(_, help)| help.lines());
     let long: Vec<_> = lines.filter(|l| l.starts_with("  ") && l.chars().count() > 100).collect();
@@ -45,7 +45,7 @@ fn every_line_of_help_prose_ends_with_a_full_stop_or_colon() {
     }
 }
 
-/// Returns the words and the text after the help, for the program and each command without
+/// Returns the words and the `after_help` text of the program and of each command without
 /// subcommands.
 fn helps() -> Vec<(Vec<String>, String)> {
     let mut helps = Vec::new();
@@ -64,14 +64,14 @@ fn after_help(command: &Command) -> String {
     command.get_after_help().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Returns the command lines in the examples of a help text, split into words.
+/// Returns the `longshore` commands in the examples of a help text, split into words.
 fn examples(help: &str) -> Vec<Vec<String>> {
     let whole = help.replace("\\\n    ", "");
     let lines = whole.lines().filter(|line| line.starts_with("  "));
     lines.flat_map(calls).filter(|words| words.first().is_some_and(|w| w == "longshore")).collect()
 }
 
-/// Returns the program's command lines on a line, one per pipe segment. Completes shortened
+/// Returns the commands on a line, one per pipe segment, split into words. Completes shortened
 /// digests.
 fn calls(line: &str) -> Vec<Vec<String>> {
     let line = line.replace("sha256:…", &format!("sha256:{}", "0".repeat(64)));

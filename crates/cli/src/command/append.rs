@@ -21,9 +21,9 @@ Examples:
   longshore append ghcr.io/a/b:v1 --layer x.tar --platform linux/arm64 \\
     --created \"$(date -u +%FT%TZ)\"
 
-A layer is a tar, plain or compressed with gzip or zstd. All --layer files are added in the given \
-order, then all --layer-from layers. Everything else in the image is kept. In an index, the \
-image for --platform is replaced by the new one.")]
+A layer is a tar file, plain or compressed with gzip or zstd. All --layer files are added in the \
+given order, then all --layer-from layers. The rest of the image is kept. In an index, the new \
+image replaces the image for --platform.")]
 pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Existing layer to add, from a registry or layout.
     #[arg(long, value_name = "LOCATION@DIGEST", value_parser = defaults::location)]
     layer_from: Vec<Location>,
-    /// The target for the new image [default: replace the old image, under its tag].
+    /// The location for the new image [default: the location and tag of the old image].
     #[arg(long, short, value_name = "LOCATION", value_parser = defaults::location)]
     to: Option<Location>,
     /// Select this platform of a multi-platform image (`local` for this machine).
@@ -46,13 +46,13 @@ pub(crate) struct Arguments {
     /// Comment of the new layers in the image's history.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Creation time of layers and image in RFC 3339 [default: the image's own time].
+    /// Creation time of the image and the new layers in RFC 3339 [default: keep the image's time].
     #[arg(long, value_name = "TIME")]
     created: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    // A streamed archive counts once, even if several images and layers come from it.
+    // An archive on standard input counts once, even if several layers come from it.
     let mut locations = std::iter::once(&arguments.location).chain(&arguments.layer_from);
     let stream = locations.any(|location| location.place().is_stream()).then_some(Path::new("-"));
     input::once(arguments.layer.iter().map(PathBuf::as_path).chain(stream))?;
@@ -99,7 +99,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     })
 }
 
-/// Returns the new image's tag: the target's tag, else the old image's, else `latest` at a
+/// Returns the new image's tag: the target's tag, else the old image's tag, else `latest` at a
 /// registry.
 fn tag(to: &Location, own: Option<&Tag>) -> Option<Tag> {
     let latest = || to.reference().map(|_: &Reference| Tag::latest());

@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let manifest = located.image(arguments.platform.as_ref()).await?;
     let image = match manifest.parse()? {
         Manifest::Image(image) => image,
-        // A schema 1 manifest has no config; the JSON of its newest v1 image is printed instead.
+        // A schema 1 manifest has no config. The JSON of its newest v1 image is printed instead.
         Manifest::Schema1(schema1) if !schema1.history.is_empty() => {
             return output::bytes(schema1.history[0].v1_compatibility.as_bytes());
         }

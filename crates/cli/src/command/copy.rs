@@ -16,14 +16,14 @@ Examples:
 
 Digests stay the same, and an index keeps all its platforms. Blobs that the target already has \
 are not sent. Between repositories of one registry, blobs are mounted. After an interruption, run \
-the command again to copy the rest; an unfinished blob starts again. With --all-tags, a tag that \
-fails is reported on stderr and the others are copied; the exit code is then 1, or that of the \
-failure if nothing could be copied.")]
+the command again to copy the rest. An unfinished blob is then copied from its beginning. With \
+--all-tags, each tag that fails is reported on stderr, and the other tags are copied. The exit \
+code is then 1, or the exit code of the failure if no tag was copied.")]
 pub(crate) struct Arguments {
     /// The image to copy.
     #[arg(value_parser = defaults::location)]
     source: Location,
-    /// The location to copy to. Without a tag, it gets the source's tag.
+    /// The location to copy to. If it has no tag, the source's tag is used.
     #[arg(value_parser = defaults::location)]
     target: Location,
     #[command(flatten)]

@@ -19,9 +19,10 @@ Examples:
   longshore history nginx:1.27 --platform linux/arm64 --no-trunc
   longshore history nginx:1.27 --json --no-empty
 
-Prints one line per step, oldest first: its layer, the layer's stored size, and the instruction \
-without the text that builders add. --json adds the original text of each step and the chain ID of \
-each layer, which identifies it together with all layers below.")]
+The command prints one line per step, oldest first: the layer, the layer's stored size, the \
+creation time, and the instruction without the text that builders add. --json adds the original \
+text of each step and the chain ID of each layer. A chain ID identifies a layer together with all \
+layers below it.")]
 pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]
@@ -66,7 +67,7 @@ struct Answer {
 #[derive(Serialize)]
 struct Row {
     created: Option<String>,
-    /// The instruction as in the config.
+    /// The instruction as stored in the config.
     created_by: Option<String>,
     /// The instruction without the text that builders add.
     instruction: Option<String>,
@@ -114,7 +115,7 @@ fn of_image(image: &Image) -> Vec<Row> {
     rows.collect()
 }
 
-/// Reads the history of schema 1, which lists layers newest first and has no sizes.
+/// Reads the history of a schema 1 manifest, which lists layers newest first and has no sizes.
 fn of_schema1(schema1: &Schema1) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut layers = schema1.fs_layers.iter().map(|layer| layer.blob_sum.clone());

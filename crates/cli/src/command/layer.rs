@@ -17,13 +17,13 @@ Examples:
   longshore layer nginx:1.27 sha256:… -o layer.tar.gz
   longshore layer nginx:1.27 2 --platform linux/arm64 --unpack -o layer.tar
 
-The output is verified: against the layer's digest or, unpacked, against the diff ID in the \
-image's config.")]
+The output is verified against the layer's digest. With --unpack, it is verified against the diff \
+ID in the image's config.")]
 pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// The layer: its number (from 1, the lowest), digest or diff ID.
+    /// The layer: its number (1 is the lowest layer), digest or diff ID.
     layer: String,
     /// Select this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Write the uncompressed tar.
     #[arg(long)]
     unpack: bool,
-    /// File to write, created once it is complete and verified.
+    /// File to write, which appears only when it is complete and verified.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -63,6 +63,6 @@ fn choose<'a>(image: &'a Image, which: &str) -> Result<ImageLayer<'a>> {
         Error::new(ErrorKind::NotFound)
             .at(format!("layer {which}"))
             .detail(format!("the image has {} layers", image.layers().count()))
-            .with_hint("`longshore inspect` lists them.")
+            .with_hint("`longshore inspect` lists the layers.")
     })
 }

@@ -17,14 +17,17 @@ Examples:
   longshore login ghcr.io/my-org -u me
   echo \"$TOKEN\" | longshore login ghcr.io -u me --password-stdin
 
-The credentials are stored only if they work: in the credential helper that Docker's config.json \
-names for the registry, else in that file, or in the file of --auth-file.
+The credentials are stored only if they work. They are stored in the credential helper that \
+Docker's config.json names for the registry, or else in config.json. --auth-file replaces \
+config.json.
 
-A registry on this machine (localhost or a loopback address) gets them over plain HTTP. Any \
-other registry gets them over plain HTTP only with --plain-http; the stored entry records this \
-(http://), and later commands need no option. --scheme detect never allows it.")]
+A registry on this machine (localhost or a loopback address) may receive credentials over plain \
+HTTP. For any other registry, plain HTTP requires --plain-http. The stored entry then starts with \
+http://, and later commands do not need the option. --scheme detect does not replace \
+--plain-http.")]
 pub(crate) struct Arguments {
-    /// The registry (docker.io for Docker Hub); with a path, only for repositories below it.
+    /// The registry (docker.io for Docker Hub). With a path, the credentials are used only for
+    /// repositories below that path.
     #[arg(value_name = "REGISTRY[/PATH]")]
     registry: CredentialKey,
     /// User name [default: prompt].
@@ -43,26 +46,26 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         None if arguments.password_stdin => {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(&key)
-                .detail("with --password-stdin, the user must be given")
+                .detail("expected a user name with --password-stdin")
                 .with_hint("Add --username NAME."));
         }
         None => run_blocking(|| ask("User: ")).await?,
     };
     let ping = context.client()?.ping(&registry).await?;
     if ping.authentication.is_empty() {
-        warn(format_args!("{registry} requires no credentials, so these could not be checked"));
+        warn(format_args!("{registry} requires no credentials, so they were not checked"));
     }
     if ping.exposed && ping.detected {
         return Err(Error::new(ErrorKind::Unauthorized)
             .at(&key)
-            .detail("scheme detection found plain HTTP, over which no password is sent")
-            .with_hint(format!("To send it unencrypted, add --plain-http {registry}.")));
+            .detail("scheme detection found plain HTTP, so the password was not sent")
+            .with_hint(format!("To send the password unencrypted, add --plain-http {registry}.")));
     }
     if ping.exposed {
-        warn(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
+        warn(format_args!("{registry} uses plain HTTP: the password is sent unencrypted"));
         key = key.over_plain_http();
     }
-    // Reading blocks, so another thread reads; this one handles signals.
+    // Reading blocks, so it runs on another thread, and this thread handles signals.
     let read = if arguments.password_stdin { from_stdin } else { from_prompt };
     let login = Login { user, password: run_blocking(read).await? };
     let typed = Credential::login(login.user.as_str(), login.password.clone(), "the caller");
@@ -83,7 +86,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     )
 }
 
-/// Reads all of standard input, without the line ending.
+/// Reads the password from standard input, without the line ending.
 fn from_stdin() -> Result<Secret> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(PASSWORD_LIMIT).read_to_string(&mut text);
@@ -92,7 +95,7 @@ fn from_stdin() -> Result<Secret> {
     if password.is_empty() {
         return Err(Error::new(ErrorKind::Invalid)
             .at("standard input")
-            .detail("it contains no password"));
+            .detail("expected a password, found none"));
     }
     Ok(Secret::new(password))
 }
@@ -106,5 +109,5 @@ fn from_prompt() -> Result<Secret> {
     })
 }
 
-/// 64 KiB: tokens are a few KiB.
+/// 64 KiB: tokens have a few KiB.
 const PASSWORD_LIMIT: u64 = 64 << 10;

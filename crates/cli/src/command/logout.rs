@@ -12,7 +12,7 @@ Examples:
 
 Credentials in a credential helper are removed too.")]
 pub(crate) struct Arguments {
-    /// The registry, or the path that was used for login.
+    /// The registry, with the path if login used one.
     #[arg(value_name = "REGISTRY[/PATH]")]
     registry: CredentialKey,
 }

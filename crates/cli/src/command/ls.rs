@@ -17,7 +17,8 @@ Examples:
   longshore ls ghcr.io/a/b --start v1.9 --limit 10
   longshore ls ghcr.io/a/b --filter '^v[0-9]+$' --references
 
-Names in a layout that are not plain tags are printed whole; use one as oci:dir:team/app:v1.")]
+A name in a layout that is not a plain tag is printed in full. Refer to it as \
+oci:dir:team/app:v1.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
     #[arg(value_parser = defaults::location)]
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     /// Start after this tag.
     #[arg(long, visible_alias = "start", value_name = "TAG")]
     after: Option<String>,
-    /// Print whole references instead of tags.
+    /// Print full references instead of tags.
     #[arg(long)]
     references: bool,
     #[command(flatten)]
@@ -52,7 +53,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
 }
 
-/// Lists the names after `after`. Registries receive the page size.
+/// Lists the names after `after`. The page size applies only to registries.
 async fn names(
     context: &Context,
     location: &Location,

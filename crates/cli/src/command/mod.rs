@@ -1,5 +1,5 @@
-//! Commands: one module each, under the command's name. A command reads its arguments, does one
-//! thing through the context, and returns. Commands do not use each other.
+//! The commands. Each command has a module with its name. A command reads its arguments, performs
+//! one operation through the context, and returns. Only `demo` runs other commands.
 
 pub(crate) mod append;
 pub(crate) mod artifact;

@@ -16,12 +16,12 @@ Examples:
   longshore namespaces localhost:5000 --library --json
 
 A namespace is the part before the last slash of a repository's name. --json adds the \
-repositories of each. The command reads the whole catalog, which many public registries do not \
-offer.")]
+repositories of each namespace. The command reads the whole catalog, which many public registries \
+do not offer.")]
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
-    /// Count one-part repository names to the namespace `library`, as Docker does.
+    /// List repositories with one-part names under the namespace `library`, as Docker does.
     #[arg(long)]
     library: bool,
 }

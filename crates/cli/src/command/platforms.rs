@@ -18,8 +18,8 @@ Examples:
   longshore platforms nginx:1.27
   longshore platforms docker-archive:image.tar --json
 
-An image without an index is a list of one. Attestations are not listed. The size is that of the \
-layers as stored.")]
+An image without an index is listed as one platform. Attestations are not listed. The size is the \
+total size of the layers as stored.")]
 pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]

@@ -15,8 +15,9 @@ Examples:
   longshore pull nginx:1.27 docker-archive:nginx.tar --platform local
   longshore pull nginx:1.27 alpine:3 docker-archive:both.tar --platform local
 
-The target comes last [default: oci:NAME, a folder named after each repository]. The result says \
-where each image is. A docker-archive can hold several images, each under its own name.")]
+The target comes last [default: oci:NAME, a folder named after each repository]. The result names \
+the location of each image. A docker-archive can contain several images, each under its own \
+name.")]
 pub(crate) struct Arguments {
     /// The images or artifacts to pull, then the target.
     #[arg(required = true, value_name = "REFERENCE", value_parser = defaults::location)]
@@ -49,10 +50,12 @@ fn ends(mut locations: Vec<Location>) -> Result<(Vec<Location>, Option<Location>
         return bad(other, "expected a reference at a registry; the target comes last");
     }
     match &target {
-        Some(target) if locations.is_empty() => bad(target, "expected a reference before it"),
+        Some(target) if locations.is_empty() => {
+            bad(target, "expected a reference before the target")
+        }
         Some(target) if locations.len() > 1 && !target.takes_many() => bad(
             target,
-            "several images need the target docker-archive:FILE, which keeps their names",
+            "several images require the target docker-archive:FILE, which keeps their names",
         ),
         _ => Ok((locations, target)),
     }
@@ -81,7 +84,7 @@ mod tests {
         let archive = "docker-archive:x.tar".to_owned();
         assert_eq!(parsed("nginx alpine docker-archive:x.tar"), Ok((2, Some(archive))));
         for (words, word) in [
-            ("oci:x", "before it"),
+            ("oci:x", "before the target"),
             ("oci:x nginx", "comes last"),
             ("nginx alpine oci:x", "docker-archive"),
             ("nginx alpine docker-archive:x.tar:a:v1", "docker-archive"),

@@ -20,13 +20,13 @@ Examples:
   longshore push docker-archive:both.tar localhost:5000/mirror --all-images
   longshore push oci:backup ghcr.io/a/b --all-tags
 
-With --all-images, every image of a docker-archive goes below the repository under its own name and \
-tag: docker.io/library/nginx:1.27 becomes localhost:5000/mirror/library/nginx:1.27.")]
+With --all-images, every image of a docker-archive is pushed below the repository, under its own \
+name and tag: docker.io/library/nginx:1.27 becomes localhost:5000/mirror/library/nginx:1.27.")]
 pub(crate) struct Arguments {
     /// The layout or archive.
     #[arg(value_parser = defaults::location)]
     source: Location,
-    /// The repository to push to. Without a tag, it gets the source's tag.
+    /// The repository to push to. If it has no tag, the source's tag is used.
     #[arg(value_parser = defaults::reference)]
     reference: Reference,
     /// Push every image of a docker-archive, each under its own name below the repository.
@@ -54,12 +54,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
     let source = &arguments.source;
     if !source.takes_many() {
-        let reason = "with --all-images, expected docker-archive:FILE";
+        let reason = "expected docker-archive:FILE with --all-images";
         return Err(ParseError::new("location", &source.to_string(), reason).into());
     }
     if arguments.reference.tag().is_some() || arguments.reference.digest().is_some() {
         let text = arguments.reference.to_string();
-        let reason = "with --all-images, every image keeps its own tag";
+        let reason = "expected no tag or digest: with --all-images, every image keeps its own tag";
         return Err(ParseError::new("repository", &text, reason).into());
     }
     let names = context.stores().references(source).await?;
@@ -67,7 +67,7 @@ async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
         return Err(Error::new(ErrorKind::NotFound)
             .at(source)
             .detail("no image in the archive has a name")
-            .with_hint("Push one by its position: docker-archive:FILE:@0."));
+            .with_hint("Push an image by its position: docker-archive:FILE:@0."));
     }
     let mut transfers = Vec::new();
     for name in names {

@@ -31,8 +31,9 @@ pub(crate) struct Arguments {
     registry: RegistryName,
     /// The path and query, or a URL of the registry.
     path: String,
-    /// Header to send. Authorization replaces the stored credentials, but every user of this
-    /// machine can see it; set LONGSHORE_AUTHORIZATION=REGISTRY=VALUE instead to keep it secret.
+    /// Header to send. An Authorization header replaces the stored credentials, but every user of
+    /// this machine can see it. To keep it secret, set LONGSHORE_AUTHORIZATION=REGISTRY=VALUE
+    /// instead.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<Header>,
     /// Body to send: text, @FILE, or - for standard input.
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     /// Scope of the token, such as repository:a/b:pull,push; repeat the option for several.
     #[arg(long, value_name = "TYPE:NAME:ACTIONS")]
     scope: Vec<String>,
-    /// Also print the status and headers, to stderr.
+    /// Also print the status and headers to stderr.
     #[arg(long, short)]
     include: bool,
     /// Write the body to this file.
@@ -75,7 +76,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// Returns an error for a status other than success. Its text is in the body, which is printed.
+/// Returns an error if the status is not a success. The error has no text of the registry, because
+/// the body is printed.
 fn refusal(reply: &RawReply) -> Option<Error> {
     let status = reply.status.as_u16();
     let kind = match status {
@@ -102,7 +104,7 @@ async fn answer(context: &Context, reply: RawReply) -> Result<()> {
     let body = String::from_utf8(bytes.into()).map_err(|e| {
         Error::new(ErrorKind::Unsupported)
             .at("the reply's body")
-            .detail("is not text, so JSON cannot contain it")
+            .detail("expected UTF-8 text for JSON output")
             .with_source(e)
             .with_hint("Leave out --json, and name a file with --output.")
     })?;
@@ -159,5 +161,5 @@ impl FromStr for Header {
     }
 }
 
-/// 8 MiB for a body in JSON output, as for a page of a listing.
+/// 8 MiB for a body in JSON output, like the limit for a page of a listing.
 const BODY_LIMIT: usize = 8 << 20;

@@ -12,8 +12,8 @@ Examples:
   longshore rm ghcr.io/a/b:v1
   longshore rm ghcr.io/a/b@sha256:… --yes
 
-Lists the tags that point at the manifest, then removes it and these tags. To remove only \
-one tag, use `longshore untag`.")]
+The command lists the tags that point at the manifest, and then removes the manifest and these \
+tags. To remove only one tag, use `longshore untag`.")]
 pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     for tag in &tags {
         say(format_args!("  also removes: {tag}"));
     }
-    if !arguments.yes && !confirm("Remove it?") {
+    if !arguments.yes && !confirm("Remove this manifest?") {
         return Err(Error::new(ErrorKind::Canceled)
             .at(&arguments.location)
             .detail("nothing was removed")

@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// The new tags; a layout accepts whole names too.
+    /// The new tags; a layout also accepts whole names such as team/app:v1.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
 }
@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     context.output().changed(message.join("\n"), &change)
 }
 
-/// Parses a new name: a tag, or a whole name if the location has such names.
+/// Parses a new name: a tag, or a whole name if the location supports whole names.
 fn name(location: &Location, text: &str) -> Result<ImageName> {
     if location.place().has_entries() {
         let reason = "expected a name such as v1 or team/app:v1";

@@ -11,7 +11,7 @@ Example:
   longshore untag ghcr.io/a/b:nightly
 
 If a registry cannot delete tags, the tag is moved to a placeholder manifest, which is then \
-deleted by its digest; other tags of the image are never touched. With TAG@DIGEST, the tag is \
+deleted by its digest. Other tags of the image are never changed. With TAG@DIGEST, the tag is \
 removed only if it still points at that digest.")]
 pub(crate) struct Arguments {
     /// The tag to remove, with its repository or layout.

@@ -14,7 +14,7 @@ impl Global {
         Ok(self.builder()?.credentials(self.credentials()?).build())
     }
 
-    /// Returns a client with other credentials and otherwise the same settings.
+    /// Returns a client with other credentials and the same settings.
     pub(super) fn client_with(&self, store: impl CredentialStore + 'static) -> Result<Client> {
         Ok(self.builder()?.credentials(store).build())
     }
@@ -23,7 +23,7 @@ impl Global {
         Ok(self.authentication.apply(self.network.builder()?))
     }
 
-    /// Reads the credentials file that login writes.
+    /// Reads the credentials file that `longshore login` writes.
     pub(super) fn config(&self) -> Result<DockerConfig> {
         match self.auth_file() {
             Some(file) => DockerConfig::load_from(file),

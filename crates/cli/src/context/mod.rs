@@ -18,10 +18,10 @@ use crate::progress::{self, Style};
 /// The shared context of all commands.
 pub(crate) struct Context {
     global: Arc<Global>,
-    /// Created on first use: local locations need no credentials.
+    /// Created on first use, because local locations need no credentials.
     client: Arc<OnceLock<Client>>,
     stores: Stores,
-    /// True if an archive goes to standard output. Results then go to stderr.
+    /// True if an archive is written to standard output. Results are then printed to stderr.
     stdout: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ impl Context {
         made(&self.global, &self.client)
     }
 
-    /// Returns a client with other credentials and otherwise the same settings.
+    /// Returns a client with other credentials and the same settings.
     pub(crate) fn client_with(
         &self,
         credentials: impl CredentialStore + 'static,
@@ -47,7 +47,7 @@ impl Context {
         self.global.client_with(credentials)
     }
 
-    /// Reads the credentials file that login writes.
+    /// Reads the credentials file that `longshore login` writes.
     pub(crate) fn config(&self) -> Result<DockerConfig> {
         self.global.config()
     }
@@ -62,7 +62,7 @@ impl Context {
         self.global.json
     }
 
-    /// Returns true if output is kept to a minimum.
+    /// Returns true if `--quiet` was given.
     pub(crate) fn is_quiet(&self) -> bool {
         self.global.quiet
     }
@@ -76,7 +76,7 @@ impl Context {
         &self.stores
     }
 
-    /// Opens a location for writing. If it is standard output, results go to stderr afterwards.
+    /// Opens a location for writing. If it is standard output, later results are printed to stderr.
     pub(crate) async fn create(&self, location: &Location) -> Result<Arc<dyn Target>> {
         let target = self.stores.create(location).await?;
         self.reserve_stdout(location);

@@ -1,4 +1,4 @@
-//! Commands that print information: their exact output.
+//! The output of commands that print information.
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ fn ls_and_catalog_print_one_name_per_line() {
 }
 
 #[test]
-fn manifests_and_configs_are_printed_byte_for_byte() {
+fn a_manifest_is_printed_and_pushed_byte_for_byte() {
     let program = Program::new();
     let server = program.serve(None);
     let digest = fill(&program, &server.address);
@@ -61,7 +61,7 @@ fn manifests_and_configs_are_printed_byte_for_byte() {
         .run_with(["manifest", "put", &format!("{app}:again"), "-"], manifest.stdout.as_bytes());
     assert_eq!((put.code, put.stdout.trim()), (0, digest.as_str()), "{put:?}");
     assert_eq!(program.ok(&format!("digest {app}:again")), digest);
-    // A digest that the bytes do not have is refused.
+    // A digest that does not match the bytes is refused.
     let wrong = format!("{app}@sha256:{}", "0".repeat(64));
     let refused =
         program.run_with(["manifest", "put", wrong.as_str(), "-"], manifest.stdout.as_bytes());
@@ -222,7 +222,7 @@ fn referrers_of_children_are_copied_even_if_the_target_has_the_index() {
 }
 
 #[test]
-fn ping_shows_how_a_registry_answers() {
+fn ping_shows_the_address_and_scheme_of_a_registry() {
     let program = Program::new();
     let server = program.serve(None);
     let text = program.ok(&format!("ping {}", server.address));
@@ -241,7 +241,7 @@ fn every_shell_has_a_completion_script() {
 }
 
 #[test]
-fn a_reader_that_closes_stdout_early_is_not_an_error() {
+fn closing_stdout_early_is_not_an_error() {
     let program = Program::new();
     let server = program.serve(None);
     fill(&program, &server.address);

@@ -40,7 +40,7 @@ fn files_are_pushed_listed_and_pulled_as_an_artifact() {
 }
 
 #[test]
-fn a_title_outside_the_folder_writes_nothing() {
+fn a_pull_refuses_a_title_that_leads_out_of_the_folder() {
     let program = Program::new();
     let server = program.serve(None);
     let evil = format!("{}/evil", server.address);
@@ -62,17 +62,17 @@ fn a_title_outside_the_folder_writes_nothing() {
     assert_eq!(put.code, 0, "{put:?}");
     std::fs::create_dir(program.path("in")).unwrap();
     let told = program.run(["artifact", "pull", &format!("{evil}:v1"), "--output", "in"]);
-    assert_eq!(told.code, 1, "it is not a usage error: {told:?}");
+    assert_eq!(told.code, 1, "the error is not a usage error: {told:?}");
     assert!(told.stderr.contains("../outside"), "{told:?}");
     assert!(!program.path("outside").exists());
     assert_eq!(std::fs::read_dir(program.path("in")).unwrap().count(), 0);
-    // A file named on the command line is written, whatever the title is.
+    // A file named on the command line is written regardless of the title.
     program.ok(&format!("artifact pull {evil}:v1 --output chosen"));
     assert_eq!(std::fs::read_to_string(program.path("chosen")).unwrap(), "x");
 }
 
 #[test]
-fn an_alias_of_blobs_is_made_read_moved_and_removed() {
+fn a_tag_for_existing_blobs_is_made_read_moved_and_removed() {
     let program = Program::new();
     let server = program.serve(None);
     let data = format!("{}/data", server.address);
@@ -178,13 +178,13 @@ fn artifact_pull_writes_blobs_without_titles() {
     assert_eq!(listed, format!("{one}\n{two}\n{one}"));
 
     let written = program.ok(&format!("artifact pull {data}:v1 --output all"));
-    assert_eq!(written.lines().count(), 2, "a blob listed twice is one file: {written}");
+    assert_eq!(written.lines().count(), 2, "a blob listed twice is written once: {written}");
     for (digest, content) in digests.iter().zip(["first ", "second"]) {
         let file = program.path("all").join(digest.replace(':', "-"));
         assert_eq!(std::fs::read_to_string(file).unwrap(), content);
     }
     let all = program.ok(&format!("artifact pull {data}:v1 --output -"));
-    assert_eq!(all, "first secondfirst", "one after the other, in the manifest's order");
+    assert_eq!(all, "first secondfirst", "the blobs are in the manifest's order");
 
     // --layer selects one blob, and --output names its file.
     for (layer, content) in [("text/plain", "second"), ("2", "second"), ("3", "first ")] {
@@ -224,7 +224,10 @@ fn the_current_folder_is_pushed_and_pulled_as_an_artifact() {
         assert_eq!(std::fs::read_to_string(program.path(page)).unwrap(), "hello", "{target}");
     }
     let told = program.fails(1, &format!("artifact push {site} . tree"));
-    assert!(told.contains("another title is a path below it"), "it could not be pulled: {told}");
+    assert!(
+        told.contains("another title is a path below it"),
+        "a pull would refuse the artifact: {told}"
+    );
     // The title "." cannot name a file, so the archive is named by its digest.
     let kept = program.ok(&format!("artifact pull {site} --no-unpack --output kept/"));
     assert!(kept.contains("kept/sha256-"), "{kept}");
@@ -233,7 +236,7 @@ fn the_current_folder_is_pushed_and_pulled_as_an_artifact() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_is_pushed_and_pulled_unchanged() {
+fn push_and_pull_keep_the_files_links_and_modes_of_a_folder() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let program = Program::new();
     let server = program.serve(None);
@@ -267,7 +270,7 @@ fn a_folder_is_pushed_and_pulled_unchanged() {
     assert_eq!(link.to_str(), Some("../index.html"));
     assert!(back.join("deep/empty").is_dir());
     let mode = |name| std::fs::metadata(back.join(name)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode("run"), mode("index.html") & 0o111), (0o755, 0), "no setuid");
+    assert_eq!((mode("run"), mode("index.html") & 0o111), (0o755, 0), "the setuid bit is not kept");
 
     // Unpacking over an existing folder keeps files that the archive does not have.
     std::fs::write(back.join("own"), "mine").unwrap();
@@ -281,7 +284,7 @@ fn a_folder_is_pushed_and_pulled_unchanged() {
     let kept = std::fs::read(program.path("kept/public")).unwrap();
     assert_eq!(kept, std::fs::read(program.path("public.tar.gz")).unwrap());
     assert_eq!(kept[..2], [0x1f, 0x8b]);
-    assert_eq!(kept[4..8], [0; 4], "gzip's time");
+    assert_eq!(kept[4..8], [0; 4], "the gzip header has no time");
 
     symlink("/etc/passwd", public.join("out")).unwrap();
     let told = program.fails(1, &format!("artifact push {site} public"));

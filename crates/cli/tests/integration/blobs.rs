@@ -1,4 +1,4 @@
-//! Blob commands: files, pipes, and several blobs at once.
+//! Blob commands with files, pipes and several blobs.
 
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ fn blob_commands_accept_several_blobs() {
 }
 
 #[test]
-fn stdin_of_unknown_length_is_uploaded_to_any_location() {
+fn stdin_of_unknown_length_is_uploaded_to_a_registry_or_layout() {
     let (program, server) = begin();
     let large = vec![b'x'; 3_000_000];
     let digest = longshore::Digest::sha256(&large);
@@ -112,7 +112,7 @@ fn a_blob_is_mounted_if_possible_and_sent_otherwise() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn copying_a_blob_does_not_hold_it_in_memory() {
+fn a_copied_blob_is_not_loaded_into_memory() {
     use longshore_testkit::process::Process;
 
     let (program, from) = begin();
@@ -133,7 +133,7 @@ fn copying_a_blob_does_not_hold_it_in_memory() {
     assert!(0 < most && most < size / 2, "{most} bytes");
 }
 
-/// Returns the maximum memory of a process so far in bytes; `None` once it has ended.
+/// Returns the peak memory of a process in bytes, or `None` if the process has ended.
 #[cfg(target_os = "linux")]
 pub(crate) fn most_memory(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;

@@ -60,7 +60,7 @@ fn copied(json: &str) -> Value {
 }
 
 #[test]
-fn a_build_cache_is_copied_through_every_store() {
+fn a_build_cache_is_copied_through_registry_layout_and_archive() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let cache = Cache::new(&program);
@@ -75,7 +75,7 @@ fn a_build_cache_is_copied_through_every_store() {
     for location in [at("pushed"), at("mounted"), layout.clone(), at("back")] {
         cache.is_at(&program, &location);
     }
-    // Blobs within a registry are mounted, and existing ones are not sent again.
+    // Blobs are mounted within a registry, and existing blobs are not sent again.
     let first = copied(&program.ok(&format!("copy -q --json {} {}", at("back"), at("more"))));
     assert_eq!((first["blobs_mounted"].as_u64(), first["blobs_sent"].as_u64()), (Some(3), Some(0)));
     for (again, held) in [("", 0), ("--recheck", 3)] {
@@ -112,7 +112,7 @@ fn a_build_cache_can_be_inspected_and_has_no_platforms() {
 }
 
 #[test]
-fn removing_a_build_cache_keeps_the_blobs_of_others() {
+fn untagging_a_build_cache_keeps_its_index_and_blobs() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let cache = Cache::new(&program);
@@ -143,7 +143,8 @@ fn docker_registry_stores_and_returns_a_build_cache() {
     program.ok(&format!("pull -q {copy} {}", program.local("oci", "pulled:cache")));
     cache.is_at(&program, &program.local("oci", "pulled:cache"));
     assert_eq!(program.ok(&format!("platforms {copy}")), "");
-    // The registry cannot serve blobs as manifests and answers 500; the client requested none.
+    // The registry replies 500 to a request for a blob as a manifest. The client sent no such
+    // request.
     let log = theirs.log();
     assert!(log.contains("HTTP/1.1\" 200"), "{log}");
     assert!(!log.contains("HTTP/1.1\" 500"), "{log}");

@@ -1,4 +1,4 @@
-//! `kill -9` of either side during a transfer: incomplete content is never visible.
+//! Tests that incomplete content is never visible after `kill -9` of either side of a transfer.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ fn start_up_to_the_fault(program: &Program, proxy: &FaultProxy, line: &str) -> P
         assert!(start.elapsed() < DEADLINE, "nothing was transferred: {}", process.printed());
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Meanwhile, the proxy forwards the bytes before the fault.
+    // During this pause, the proxy forwards the bytes before the fault.
     std::thread::sleep(Duration::from_millis(20));
     process
 }
@@ -59,7 +59,7 @@ fn a_killed_pull_leaves_no_tag_and_the_next_pull_completes() {
         let pull = format!("pull -q {}/app:v1 {target}:v1", proxy.address());
         start_up_to_the_fault(&program, &proxy, &pull).kill();
         let listed = program.run(["ls", target.as_str()]).stdout;
-        assert_eq!(listed, "", "the image is not complete after {before} bytes of {part}");
+        assert_eq!(listed, "", "a pull killed after {before} bytes of {part} leaves no tag");
     }
     program.ok(&format!("pull -q {app} {target}:v1"));
     assert_eq!(program.ok(&format!("digest {target}:v1")), digest);
@@ -76,15 +76,15 @@ fn a_killed_registry_keeps_everything_it_acknowledged() {
         let mut server = program.serve(Some("registry"));
         let proxy = runtime.block_on(FaultProxy::start(server.address.parse().unwrap()));
         proxy.inject("PUT", part, 1, Fault::StallRequest(before));
-        // Each push goes to its own repository; otherwise it would find the previous push's layers.
+        // Each push has a new repository, which does not have the layers of the previous push.
         let push = format!("push -q {source} {}/app{number}:killed", proxy.address());
         let mut push = start_up_to_the_fault(&program, &proxy, &push);
         server.process.kill();
         push.kill();
         let server = program.serve(Some("registry"));
         let app = format!("{}/app{number}", server.address);
-        assert_eq!(program.run(["ls", app.as_str()]).stdout, "", "the push was not complete");
-        // The next push completes, and the restarted registry has it.
+        assert_eq!(program.run(["ls", app.as_str()]).stdout, "", "the killed push leaves no tag");
+        // The next push completes, and the registry still has the image after another restart.
         program.ok(&format!("push -q {source} {app}:acknowledged"));
     }
     let mut server = program.serve(Some("registry"));
@@ -97,7 +97,7 @@ fn a_killed_registry_keeps_everything_it_acknowledged() {
     }
     // Windows has no SIGTERM.
     #[cfg(unix)]
-    assert!(server.process.terminate(DEADLINE).success(), "SIGTERM ends it cleanly");
+    assert!(server.process.terminate(DEADLINE).success(), "SIGTERM ends the registry cleanly");
 }
 
 /// 4 MiB: a layer arrives in many chunks.

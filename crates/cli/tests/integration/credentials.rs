@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::program::{Ended, Program, run_command};
 
-/// A registry with the user `ann` and the password `hunter2`; dropping it stops it.
+/// A registry with the user `ann` and the password `hunter2`. Dropping this value stops the
+/// registry.
 struct Guarded {
     address: String,
     _stop: oneshot::Sender<()>,
@@ -81,7 +82,7 @@ fn elsewhere(registry: &Guarded) -> (String, String) {
 }
 
 #[test]
-fn login_checks_and_stores_credentials_that_work_on_loopback_without_options() {
+fn login_stores_only_working_credentials_and_needs_no_options_on_loopback() {
     let program = Program::new();
     for registry in [Guarded::by_password(), Guarded::by_token()] {
         let address = &registry.address;
@@ -108,7 +109,7 @@ fn login_over_plain_http_to_another_machine_needs_an_option_and_warns() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let (name, at) = elsewhere(&registry);
     let login = format!("login {name} {at} -u ann --password-stdin");
-    // Scheme detection is not permission.
+    // Scheme detection does not permit passwords over plain HTTP.
     let refused =
         run_without_leaking(&program, &format!("{login} --scheme detect"), &[], "hunter2\n");
     assert_eq!(refused.code, 4, "{refused:?}");
@@ -120,7 +121,7 @@ fn login_over_plain_http_to_another_machine_needs_an_option_and_warns() {
     let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
     assert!(stored.contains(&format!("\"http://{name}\"")), "{stored}");
     program.fails(3, &format!("digest {name}/a:b {at} --scheme http"));
-    // On loopback, the login itself permits plain HTTP.
+    // On loopback, login over plain HTTP needs no option.
     let detect = format!("login {} -u ann --password-stdin --scheme detect", registry.address);
     assert_eq!(run_without_leaking(&program, &detect, &[], "hunter2\n").code, 0);
 }
@@ -172,7 +173,7 @@ fn credentials_that_other_tools_stored_for_loopback_are_used_over_plain_http() {
 }
 
 #[test]
-fn credentials_not_stored_for_exactly_this_registry_are_not_sent_over_plain_http() {
+fn only_credentials_stored_for_exactly_this_registry_are_sent_over_plain_http() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     write(&program, ".netrc", "machine 127.0.0.1 login ann password hunter2\n");
@@ -183,12 +184,12 @@ fn credentials_not_stored_for_exactly_this_registry_are_not_sent_over_plain_http
     );
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
     std::fs::remove_file(program.path(".netrc")).unwrap();
-    // An entry with https:// allows no plain HTTP.
+    // An entry with https:// does not permit plain HTTP.
     write(&program, ".docker/config.json", &auths(&format!("https://{address}"), "ann:hunter2"));
     let refused = program.fails(4, &format!("digest {address}/a:b"));
     assert!(refused.contains("not sent over plain HTTP"), "{refused}");
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
-    // On another machine, an entry is not enough.
+    // For a registry on another machine, an entry is not sufficient.
     let (name, at) = elsewhere(&registry);
     write(&program, ".docker/config.json", &auths(&name, "ann:hunter2"));
     let refused = program.fails(4, &format!("digest {name}/a:b {at} --scheme http"));
@@ -299,7 +300,7 @@ fn auth_token_prints_a_token_that_works() {
     write(&program, ".docker/config.json", &auths(&basic.address, "ann:hunter2"));
     let none = program.fails(1, &format!("auth token {}/a", basic.address));
     assert!(none.contains("issues no tokens"), "{none}");
-    assert!(program.fails(1, "auth token oci:x").contains("only registries"));
+    assert!(program.fails(1, "auth token oci:x").contains("at a registry"));
 }
 
 #[cfg(unix)]
@@ -358,7 +359,7 @@ fn a_world_readable_credentials_file_causes_a_warning() {
         let told = program.fails(3, &line);
         let warning = format!(
             "longshore: warning: {} contains credentials that all users of this machine can \
-             read: chmod 600 it\n",
+             read: run chmod 600 on it\n",
             config.display()
         );
         // The warning appears once, although the file is read more than once.
@@ -368,7 +369,7 @@ fn a_world_readable_credentials_file_causes_a_warning() {
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
     let log = program.fails(3, &format!("{line} -v"));
     let warnings = log.matches("WARN longshore::credentials").count();
-    assert_eq!(warnings, 1, "a log has the warning once: {log}");
+    assert_eq!(warnings, 1, "the log contains the warning once: {log}");
 }
 
 #[test]
@@ -403,7 +404,7 @@ fn docker_registry_with_a_password_accepts_login_and_stored_credentials() {
 }
 
 #[test]
-fn docker_registry_refusals_name_the_credentials_and_no_secret() {
+fn a_refusal_by_docker_registry_names_the_credentials_file_and_no_secret() {
     let program = Program::new();
     let registry = DockerRegistry::with_htpasswd("me", "right");
     let address = registry.address();
@@ -428,7 +429,7 @@ fn authentication_can_be_set_for_one_registry() {
     write(&program, ".docker/config.json", &auths(address, "ann:hunter2"));
     let digest = format!("digest {address}/a:b");
     let never = program.fails(4, &format!("{digest} --basic-auth never"));
-    assert!(never.contains("basic only, which is turned off"), "{never}");
+    assert!(never.contains("only basic, which is turned off"), "{never}");
     program.fails(4, &format!("{digest} --basic-auth {address}=never"));
     program.fails(3, &format!("{digest} --basic-auth o.example=never"));
     program.fails(3, &format!("{digest} --basic-auth first"));

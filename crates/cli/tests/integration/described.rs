@@ -1,4 +1,4 @@
-//! Checks the documents' claims against the sources and the program.
+//! Helpers that compare documents with the sources and the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Returns a line of a table without the bars within its cells.
+/// Replaces the escaped bars in a table line, so that the other bars separate cells.
 pub(crate) fn unbarred(line: &str) -> String {
     line.replace("\\|", "\u{1}")
 }
 
-/// Returns the cells of a line of a table.
+/// Returns the cells of a table line.
 pub(crate) fn cells(line: &str) -> Vec<&str> {
     line.trim_matches('|').split('|').map(str::trim).collect()
 }
@@ -40,7 +40,7 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    /// Returns the defects of a command line: another program, an unknown subcommand or option.
+    /// Returns the errors in a command line: another program, or an unknown subcommand or option.
     pub(crate) fn mistakes(&mut self, command: &str) -> Vec<String> {
         let mut words = command.split_whitespace();
         if words.next() != Some("longshore") {
@@ -66,7 +66,7 @@ impl Commands {
     }
 }
 
-/// Returns the names of all public items of the crates: types, functions, fields, variants.
+/// Returns the names of all public items of the crates: types, functions, fields and variants.
 pub(crate) fn public_items() -> BTreeSet<String> {
     let mut items = BTreeSet::new();
     for file in sources() {

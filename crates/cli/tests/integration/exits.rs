@@ -6,7 +6,7 @@ use crate::program::Program;
 
 const INDEX: &str = "{\"schemaVersion\":2,\"manifests\":[]}";
 
-/// Runs the program against a server that answers `exchanges`; returns the exit code and stderr.
+/// Runs the program against a server with these exchanges, and returns the exit code and stderr.
 async fn run(program: &Program, line: &str, exchanges: Vec<Exchange>) -> (i32, String) {
     let server = Script::start().await;
     exchanges.into_iter().for_each(|exchange| server.expect(exchange));
@@ -66,14 +66,14 @@ async fn wrong_content_and_unusable_replies_have_their_exit_codes() {
             "ls REGISTRY/a/b",
             Exchange::new("GET", "/v2/a/b/tags/list").body("{'abc'}"),
             5,
-            "starts \"{'abc'}\"",
+            "starts with \"{'abc'}\"",
         ),
     ] {
         let (exit, told) = run(&program, line, vec![answer]).await;
         assert_eq!(exit, expected, "{told}");
         assert!(told.contains(part), "{part}: {told}");
     }
-    // An unusable body is quoted, with its URL.
+    // The error quotes an unusable body and names its URL.
     let (_, told) = run(&program, "manifest get REGISTRY/a/b:v1", vec![answer().body("[]")]).await;
     for part in ["because: ", "/v2/a/b/manifests/v1", "application/json", "\"[]\"", "(HTTP 200)"] {
         assert!(told.contains(part), "{part}: {told}");
@@ -81,7 +81,7 @@ async fn wrong_content_and_unusable_replies_have_their_exit_codes() {
 }
 
 #[tokio::test]
-async fn a_missing_platform_or_media_type_is_a_specific_error() {
+async fn a_missing_platform_or_media_type_is_named_in_the_error() {
     let program = Program::new();
     let index = || manifest("GET").body(INDEX);
     let (exit, told) =

@@ -1,5 +1,5 @@
-//! Network faults between the program and a registry: transfers recover or fail with a clear error,
-//! and leave nothing behind.
+//! Network faults between the program and a registry. Transfers recover or fail with a clear error,
+//! and leave no temporary files.
 
 use longshore::{Layout, Tag};
 use longshore_testkit::fault::{Fault, FaultProxy};
@@ -8,7 +8,7 @@ use longshore_testkit::random;
 
 use crate::program::{Program, Server, leftovers};
 
-/// A registry with an image of one 4 MiB layer, and a proxy in front of it.
+/// A registry with an image, and a proxy in front of the registry.
 struct Scene {
     program: Program,
     _server: Server,
@@ -26,7 +26,7 @@ impl Scene {
         Self::with(vec![Layer::plain(&random::bytes(1, SIZE))])
     }
 
-    /// Builds the same scene with an image of these layers.
+    /// Builds a scene whose image has these layers.
     fn with(layers: Vec<Layer>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -133,7 +133,7 @@ fn content_compressed_by_a_proxy_or_mislabelled_by_storage_arrives_intact() {
 }
 
 #[test]
-fn an_unsupported_content_coding_is_a_clear_error() {
+fn an_unsupported_content_coding_is_named_in_the_error() {
     let scene = Scene::new();
     scene.proxy.inject("GET", &scene.layer, 1, Fault::Compress("br"));
     let told = scene
@@ -145,7 +145,7 @@ fn an_unsupported_content_coding_is_a_clear_error() {
 }
 
 #[test]
-fn wrong_bytes_are_never_kept() {
+fn a_pull_of_wrong_bytes_fails_and_stores_no_tag() {
     let scene = Scene::new();
     scene.proxy.inject("GET", &scene.layer, 99, Fault::Flip(10));
     let target = scene.program.local("oci", "pulled");
@@ -181,7 +181,7 @@ fn a_push_survives_network_faults() {
 }
 
 #[test]
-fn a_server_that_never_recovers_is_an_error_within_bounded_time() {
+fn a_command_fails_after_a_few_attempts_if_the_server_does_not_recover() {
     let scene = Scene::new();
     scene.proxy.inject("HEAD", "/manifests/", 999, Fault::Reply(404, vec![]));
     scene.proxy.inject("GET", "/manifests/", 999, Fault::Reply(500, vec![]));

@@ -1,4 +1,4 @@
-//! Commands that show images: platforms, history, fields, layers.
+//! Commands that show and change images: platforms, history, fields and layers.
 
 use longshore::{Layout, Tag};
 use longshore_testkit::fixture::{Content, Image, Layer, layer_tar};
@@ -207,7 +207,7 @@ fn a_layer_is_appended_from_a_file_stdin_or_a_registry() {
     assert_eq!(piped.code, 0, "{piped:?}");
     assert_eq!(piped.stdout.trim(), program.ok(&format!("digest {other}")));
 
-    // A layer that exists in the registry is not read from this machine.
+    // An existing layer of a registry is appended without a local file.
     let from = format!("{}/app@{}", server.address, layer.descriptor.digest);
     program.ok(&format!("append {other} --layer-from {from}"));
     let manifest = json(&program.ok(&format!("manifest get {other}")));

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-/// A manifest list as Docker Hub once sent it, shortened, with its escaped slashes.
+/// A shortened manifest list with escaped slashes, as Docker Hub once sent it.
 const LIST: &str = "{\"manifests\":[],\"mediaType\":\"application\\/vnd.docker.distribution.manifest.list.v2+json\",\"schemaVersion\":2}";
 const LIST_TYPE: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 #[test]
-fn a_manifest_goes_to_a_file_and_back_byte_for_byte() {
+fn a_manifest_is_written_to_a_file_and_pushed_back_byte_for_byte() {
     let program = Program::new();
     let server = program.serve(None);
     let app = format!("{}/team/app", server.address);
@@ -24,7 +24,7 @@ fn a_manifest_goes_to_a_file_and_back_byte_for_byte() {
     assert_eq!(put, digest);
     assert_eq!(program.ok(&format!("manifest get {app}:v2 -o -")), LIST);
     assert_eq!(program.ok(&format!("digest {app}:v2")), digest);
-    // A digest that the bytes do not have is refused before anything is sent.
+    // A digest that does not match the bytes is refused.
     let wrong = format!("{app}@sha256:{}", "0".repeat(64));
     let told = program.fails(7, &format!("manifest put {wrong} list.json"));
     assert!(told.contains("digest mismatch"), "{told}");

@@ -40,7 +40,7 @@ fn every_file_in_the_migration_document_exists() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// A row of a table: a call and its counterparts.
+/// A row of a table, with its cell of library calls.
 struct Row {
     library: String,
 }

@@ -1,5 +1,4 @@
-//! Names in layouts and archives: whole references and plain tags, and the names they give a
-//! target.
+//! Names in layouts and archives: whole references, plain tags, and the names of copied images.
 
 use longshore::{Layout, Tag};
 use longshore_testkit::fixture::{Content, Image};
@@ -69,7 +68,7 @@ fn names_that_share_a_tag_stay_separate() {
     program.fails(3, &format!("ls {repository}"));
     program.ok(&format!("untag oci:img:{MYSQL}"));
     assert_eq!(program.ok("ls oci:img"), APP);
-    // `latest` now selects the only name with this tag. An entry named `latest` would win.
+    // `latest` now selects the only name with this tag. An entry named `latest` takes precedence.
     assert_eq!(program.ok("digest oci:img:latest"), digests[1]);
     program.ok(&format!("tag oci:img@{} latest", digests[0]));
     assert_eq!(program.ok("digest oci:img:latest"), digests[0]);
@@ -106,7 +105,7 @@ fn whole_names_are_copied_between_layouts() {
     let digests = layout(&program, "img", &names);
     layout(&program, "mine", &["latest"]);
     let mine = program.ok("digest oci:mine:latest");
-    // One target is an archive; the last layout already has a name.
+    // The first target is an archive. The second target is a layout that already has a name.
     for (source, target) in [("oci:img", "oci-archive:x.tar"), ("oci-archive:x.tar", "oci:mine")] {
         let json = program.ok(&format!("copy -q --json --all-tags {source} {target}"));
         let outcome: Value = serde_json::from_str(&json).unwrap();
@@ -160,7 +159,7 @@ fn a_layout_accepts_whole_names_as_tags() {
 }
 
 #[test]
-fn a_single_name_gives_the_target_its_tag_and_several_are_an_error() {
+fn push_uses_the_only_name_of_its_source_and_refuses_several_names() {
     let program = Program::new();
     let server = program.serve(None);
     layout(&program, "img", &["rshk0jal"]);

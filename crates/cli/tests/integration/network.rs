@@ -1,4 +1,4 @@
-//! Access to registries: options, environment, and the log.
+//! Access to registries: options, environment and log.
 
 use std::future::Future;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::program::{Ended, Program};
 
-/// The program, and servers for it.
+/// The program, and the runtime of its test servers.
 struct Stage {
     program: Program,
     runtime: Runtime,
@@ -45,12 +45,12 @@ impl Stage {
         path.display().to_string()
     }
 
-    /// Starts TLS in front of the registry, with a certificate of this authority.
+    /// Starts a TLS server in front of the registry, with a certificate of this authority.
     fn front(&self, authority: &Authority, server: &str) -> SocketAddr {
         let target = server.parse().unwrap();
         let front = self.start(Front::start(&authority.for_loopback(), target));
         let address = front.address();
-        // The front runs until the runtime ends.
+        // The TLS server runs until the runtime ends.
         std::mem::forget(front);
         address
     }
@@ -125,7 +125,7 @@ fn client_certificates_come_from_options_and_certs_d_folders() {
 }
 
 #[test]
-fn proxy_options_override_the_environment_and_are_never_logged() {
+fn proxy_options_override_the_environment_and_proxy_passwords_are_never_logged() {
     let stage = Stage::new();
     let server = stage.program.serve(None);
     let target = server.address.parse().unwrap();
@@ -174,7 +174,7 @@ fn a_tls_proxy_is_checked_against_its_own_ca() {
         let ended = stage.run(&format!("{ping} {options}"), &[]);
         assert_eq!(ended.code, code, "{options}: {ended:?}");
     }
-    assert_eq!(inner.asked(), ["CONNECT r.example:443"; 2], "two runs passed the proxy");
+    assert_eq!(inner.asked(), ["CONNECT r.example:443"; 2], "two runs used the proxy");
     assert_eq!(hidden.handshakes(), 1);
 }
 
@@ -224,7 +224,7 @@ fn a_loopback_registry_with_certificates_is_tried_over_tls_first() {
         let (code, found, told) = ping(name, &options);
         assert_eq!((code, found.as_str()), (0, scheme), "{name} {options}: {told}");
     }
-    // The registry speaks TLS, so an untrusted certificate is no reason to fall back.
+    // The registry uses TLS, so an untrusted certificate causes no fallback to plain HTTP.
     let (code, _, told) = ping(&tls, &format!("--ca-file {wrong}"));
     assert!(code == 5 && told.contains(&format!("certificate of {tls} is not trusted")), "{told}");
     stage.file(&format!("certs/{tls}/ca.crt"), &authority.certificate());
@@ -234,7 +234,7 @@ fn a_loopback_registry_with_certificates_is_tried_over_tls_first() {
 }
 
 #[test]
-fn a_connection_error_is_one_line_with_the_option_that_helps() {
+fn a_connection_error_is_one_line_and_its_hint_names_an_option() {
     let (stage, authority) = (Stage::new(), Authority::new());
     let server = stage.program.serve(None);
     let plain = &server.address;
@@ -342,7 +342,7 @@ fn trap_21_no_log_contains_credentials() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn search_domains_come_from_the_system_with_own_files() {
+fn search_domains_are_read_from_resolv_conf_with_own_files() {
     let stage = Stage::new();
     let server = stage.program.serve(None);
     let port = server.address.rsplit(':').next().unwrap();
@@ -361,7 +361,7 @@ fn search_domains_come_from_the_system_with_own_files() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Answers DNS queries: one name has the address 127.0.0.1.
+/// Answers DNS queries. Only the name `known` has an address, 127.0.0.1.
 ///
 /// Source: RFC 1035, section 4.1.
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The number of parallel transfers, as the registry counts them.
+//! The number of parallel transfers, counted by a registry.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -78,8 +78,8 @@ impl Gate {
         }
     }
 
-    /// Waits until enough requests are in progress; the last one also waits to see that no more
-    /// arrive.
+    /// Waits until enough requests are in progress. The last request also waits a while, so that
+    /// excess requests are counted.
     fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.waiting += 1;
@@ -98,7 +98,7 @@ impl Gate {
     }
 }
 
-/// Reads a request's first line and the size of its body; `None` at the end of the connection.
+/// Reads a request's first line and body size, or returns `None` at the end of the connection.
 fn head(reader: &mut BufReader<&TcpStream>) -> Option<(String, usize)> {
     let mut lines = reader.by_ref().lines().map_while(Result::ok);
     let request = lines.next()?;

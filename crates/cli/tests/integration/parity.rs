@@ -25,7 +25,7 @@ fn every_row_has_a_call_or_a_command_and_a_test() {
         .into_iter()
         .filter(|row| (row.library.is_empty() && row.commands.is_empty()) || row.tests.is_empty());
     let bare: Vec<String> = bare.map(|row| row.id).collect();
-    assert!(bare.is_empty(), "rows without an answer or a test: {bare:?}");
+    assert!(bare.is_empty(), "rows without a call or command, or without a test: {bare:?}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn links(cell: &str) -> Vec<Link> {
     cell.split('[').filter_map(link).collect()
 }
 
-/// Returns the functions of a file that run as tests, without ignored ones.
+/// Returns the names of the tests in a file, without ignored tests.
 fn tests_in(file: &Path) -> BTreeSet<String> {
     let Ok(text) = std::fs::read_to_string(root().join(file)) else { return BTreeSet::new() };
     let mut tests = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Interoperability with other programs: a real image stays unchanged.
+//! Interoperability with other programs. A real image stays unchanged.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use longshore_testkit::peer::{self, Authority, DockerRegistry};
 
 use crate::program::{Program, Server};
 
-/// Packs a real image of several platforms into a layout; returns its location and digest.
+/// Packs a real image of several platforms into a layout, and returns its location and digest.
 fn real(program: &Program) -> (String, String) {
     let content = fixture::real_image();
     let path = program.path("packed");
@@ -19,7 +19,8 @@ fn real(program: &Program) -> (String, String) {
     (format!("oci:{}:v1", path.display()), content.root.digest().to_string())
 }
 
-/// Packs a small image with gzip layers only, which is all that skopeo writes to a docker-archive.
+/// Packs a small image with gzip layers only, because skopeo writes only gzip layers to a
+/// docker-archive.
 fn small(program: &Program) -> std::path::PathBuf {
     let tar = fixture::layer_tar(&[("etc/hello", b"hello")]);
     let image =
@@ -75,7 +76,7 @@ fn docker_registry_supports_mount_untag_and_rm() {
 }
 
 #[test]
-fn docker_registry_keeps_referrers_under_the_fallback_tag() {
+fn docker_registry_stores_referrers_under_the_fallback_tag() {
     let program = Program::new();
     let theirs = DockerRegistry::start();
     let app = format!("{}/app", theirs.address());
@@ -108,7 +109,7 @@ fn docker_registry_behind_tls_needs_its_ca_or_skip_tls_verify() {
     let app = format!("localhost:{}/app:v1", theirs.port());
     let host = format!("localhost:{}", theirs.port());
     let ca = authority.certificate_file().display().to_string();
-    // Loopback uses plain HTTP unless certificates are configured; this server speaks only TLS.
+    // Loopback uses plain HTTP unless certificates are configured. This server accepts only TLS.
     let refused = program.run(["digest", &app]);
     assert_ne!(refused.code, 0, "{refused:?}");
     program.ok(&format!("push -q {packed} {app} --ca-file {host}={ca}"));
@@ -121,7 +122,7 @@ fn docker_registry_behind_tls_needs_its_ca_or_skip_tls_verify() {
     assert!(told.contains("certificate"), "{told}");
 }
 
-/// Returns the certificate of an authority that signed nothing here.
+/// Returns the certificate of an authority that did not sign the server's certificate.
 fn authority_of_another() -> Vec<u8> {
     let authority = Authority::new();
     std::fs::read(authority.certificate_file()).unwrap()

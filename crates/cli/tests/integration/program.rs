@@ -61,14 +61,14 @@ impl Program {
         run_command(self.command().args(arguments), stdin)
     }
 
-    /// Runs a command line that must succeed; returns its stdout, trimmed.
+    /// Runs a command line that must succeed, and returns its trimmed stdout.
     pub(crate) fn ok(&self, line: &str) -> String {
         let ended = self.run(line.split_whitespace());
         assert_eq!(ended.code, 0, "{line}: {ended:?}");
         ended.stdout.trim_end().to_owned()
     }
 
-    /// Runs a command line that must exit with this code; returns its stderr.
+    /// Runs a command line that must exit with this code, and returns its stderr.
     pub(crate) fn fails(&self, code: i32, line: &str) -> String {
         let ended = self.run(line.split_whitespace());
         assert_eq!(ended.code, code, "{line}: {ended:?}");
@@ -81,7 +81,7 @@ impl Program {
         self.serve_with(root, &[])
     }
 
-    /// Starts a registry with more arguments.
+    /// Starts a registry with additional arguments.
     pub(crate) fn serve_with(&self, root: Option<&str>, arguments: &[&str]) -> Server {
         self.start_server(root, &[&["--listen", "127.0.0.1:0"], arguments].concat())
     }
@@ -91,7 +91,7 @@ impl Program {
         self.start_server_by(self.command(), root, arguments)
     }
 
-    /// Starts a registry in a process with a limit of open files.
+    /// Starts a registry in a process with a limit on open files.
     #[cfg(target_os = "linux")]
     pub(crate) fn serve_within(&self, descriptors: u64, root: &str) -> Server {
         let program = self.command();
@@ -129,7 +129,7 @@ pub(crate) fn run_command(command: &mut Command, stdin: &[u8]) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that exits without reading stdin breaks this pipe, which is fine.
+    // A program that exits without reading stdin breaks this pipe, which is not an error.
     child.stdin.take().unwrap().write_all(stdin).ok();
     let output = child.wait_with_output().unwrap();
     Ended {
@@ -145,7 +145,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
-/// Returns the temporary files below a folder; a test expects none.
+/// Returns the temporary files below a folder. Tests expect none.
 pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return found };

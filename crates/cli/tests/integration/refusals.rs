@@ -1,4 +1,4 @@
-//! Invalid input and failures: clear errors, the right exit code, and no leftovers.
+//! Invalid input and failures: clear errors, correct exit codes, and no temporary files.
 
 use std::net::TcpListener;
 
@@ -102,7 +102,7 @@ fn an_error_names_the_server_that_does_not_answer() {
 }
 
 #[test]
-fn an_unreadable_config_is_an_error_and_a_missing_one_means_anonymous() {
+fn a_damaged_config_is_an_error_and_a_missing_config_means_anonymous() {
     let program = Program::new();
     let server = program.serve(None);
     let config = program.path(".docker/config.json");
@@ -125,8 +125,8 @@ fn a_blob_damaged_on_disk_is_not_served_and_a_push_repairs_it() {
         program.ok(&format!("blob put {}/a {}", server.address, file.display()))
     };
     let digest = put(&server);
-    // The file is damaged while the registry is stopped. After its restart, the registry has not
-    // verified the blob yet.
+    // The file is damaged while the registry is stopped. After the restart, the registry has not
+    // yet verified the blob.
     drop(server);
     damage(&program.path("registry"), &Digest::parse(&digest).unwrap());
     let server = program.serve(Some("registry"));

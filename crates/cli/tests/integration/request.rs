@@ -1,4 +1,4 @@
-//! `longshore request`.
+//! Tests of `longshore request`.
 
 use serde_json::Value;
 

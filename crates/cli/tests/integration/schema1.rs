@@ -1,4 +1,4 @@
-//! Docker schema 1: inspected, copied, verified and signed.
+//! Commands that inspect, copy, verify and sign Docker schema 1 images.
 
 use longshore::{Digest, RawManifest, Tag};
 use longshore_testkit::fixture::schema1::{self, DIGEST, KEY, KEY_ID, LAYER, SIGNED};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 
-/// Pushes a schema 1 image to `foo/bar:t1`; returns its manifest.
+/// Pushes a schema 1 image to `foo/bar:t1`, and returns its manifest.
 fn fill(program: &Program, registry: &str) -> RawManifest {
     let image = schema1::image();
     let repository = format!("{registry}/foo/bar").parse().unwrap();
@@ -19,7 +19,7 @@ fn fill(program: &Program, registry: &str) -> RawManifest {
 }
 
 #[test]
-fn a_schema_1_image_is_shown_like_any_image() {
+fn a_schema_1_image_is_shown_like_other_images() {
     let program = Program::new();
     let server = program.serve(None);
     let image = fill(&program, &server.address);
@@ -43,7 +43,7 @@ fn a_schema_1_image_is_shown_like_any_image() {
 }
 
 #[test]
-fn a_schema_1_image_is_copied_unchanged_to_every_kind_of_location() {
+fn a_schema_1_image_is_copied_unchanged_to_registries_layouts_and_oci_archives() {
     let program = Program::new();
     let server = program.serve(None);
     let image = fill(&program, &server.address);
@@ -54,7 +54,7 @@ fn a_schema_1_image_is_copied_unchanged_to_every_kind_of_location() {
     program.ok(&format!("push -q {archive}:t1 {}/other:t2", server.address));
     program.ok(&format!("copy -q {app}:t1 {}/third:t3", server.address));
     program.ok(&format!("tag {app}:t1 again"));
-    // A layout is content-addressed, so there the manifest has the digest of its bytes.
+    // In a layout, a manifest has the digest of all its bytes, including the signatures.
     let of_bytes = Digest::sha256(image.bytes());
     for (location, digest) in [
         (format!("{layout}:t1"), &of_bytes),

@@ -7,7 +7,7 @@ use longshore_testkit::fixture;
 
 use crate::program::{Program, leftovers};
 
-/// Runs a command line with this stdin, which must succeed; returns the bytes of stdout, and
+/// Runs a command line with this stdin. The command must succeed. Returns stdout as bytes, and
 /// stderr.
 fn piped(program: &Program, line: &str, stdin: &[u8]) -> (Vec<u8>, String) {
     let mut command = program.command();
@@ -92,7 +92,7 @@ fn a_named_pipe_is_read_once_for_all_images() {
     }
     let pipe = program.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // The thread ends once all of the pipe is read.
+    // The thread ends when the whole pipe has been read.
     let (archive, to) = (std::fs::read(program.path("x.tar")).unwrap(), pipe);
     let writer = std::thread::spawn(move || std::fs::write(to, archive).unwrap());
     let mirror = format!("{}/mirror", server.address);
@@ -132,7 +132,7 @@ fn stdin_can_be_named_only_once() {
 }
 
 #[test]
-fn a_reader_that_closes_an_archive_stream_early_is_not_an_error() {
+fn closing_an_archive_stream_early_is_not_an_error() {
     let program = Program::new();
     let packed = crate::transfers::layout(&program, "packed", &fixture::real_image(), "v1");
     let mut command = program.command();
@@ -142,7 +142,7 @@ fn a_reader_that_closes_an_archive_stream_early_is_not_an_error() {
     assert!(child.wait().unwrap().success());
 }
 
-/// `script` runs a program on a terminal; these are the options of its Linux version.
+/// Runs the program on a terminal through `script`, with the options of its Linux version.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_archive_is_not_written_to_a_terminal() {

@@ -18,7 +18,7 @@ pub(crate) fn layout(program: &Program, name: &str, content: &Content, tag: &str
 }
 
 #[test]
-fn a_real_image_keeps_its_digest_through_every_store() {
+fn a_real_image_keeps_its_digest_through_registry_layout_and_archive() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let packed = layout(&program, "packed", &fixture::real_image(), "v1");
@@ -50,7 +50,7 @@ fn blobs_are_mounted_within_a_registry() {
     assert!(only["blobs_mounted"].as_u64().unwrap() > 0, "{json}");
     // A target without a tag gets the source's tag.
     assert_eq!(program.ok(&format!("ls {copy}")), "v1");
-    // The second copy finds everything at the target.
+    // The second copy finds all content at the target.
     let again: Value =
         serde_json::from_str(&program.ok(&format!("copy -q --json {app} {copy}"))).unwrap();
     assert_eq!(again["copies"][0]["blobs_mounted"].as_u64(), Some(0));
@@ -99,7 +99,7 @@ fn an_image_is_saved_to_a_docker_archive_and_pushed_from_it() {
 }
 
 #[test]
-fn a_docker_archive_is_named_after_the_repository_and_keeps_every_tag() {
+fn images_in_a_docker_archive_are_named_after_the_repository_and_keep_every_tag() {
     let program = Program::new();
     let server = program.serve(None);
     let app = format!("{}/team/app", server.address);
@@ -172,7 +172,7 @@ fn pull_without_a_target_writes_a_layout_named_after_the_repository() {
 }
 
 #[test]
-fn progress_goes_to_stderr_and_events_are_json() {
+fn events_are_printed_to_stderr_as_json() {
     let program = Program::new();
     let server = program.serve(None);
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");

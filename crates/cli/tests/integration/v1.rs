@@ -11,7 +11,7 @@ const BASE: &str = r#"{"id":"base","architecture":"amd64"}"#;
 const TOP: &str = r#"{"id":"top","parent":"base","created":"2015-01-02T03:04:05Z"}"#;
 const LAYER: &[u8] = b"\x1f\x8b not text \xff";
 
-/// Starts a registry with `library/app:latest`; it runs as long as the runtime.
+/// Starts a registry with `library/app:latest`. The registry runs as long as the runtime.
 fn serve(settings: Settings) -> (Runtime, V1Registry) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let server = runtime.block_on(V1Registry::with(settings));
@@ -158,7 +158,7 @@ fn invalid_v1_arguments_are_refused() {
         ("v1 tag r.example/a:v1 ../x", "letters and digits"),
         ("v1 tags r.example/a:v1", "without a tag"),
         ("v1 images r.example/a:v1", "without a tag"),
-        // A tag does not imply the removal of the whole repository.
+        // `rm` removes whole repositories, so a tag is refused.
         ("v1 rm r.example/a:v1 --yes", "without a tag"),
         (&format!("v1 untag r.example/a:v1@sha256:{}", "0".repeat(64)), "no digests"),
         ("v1 json r.example", "write REGISTRY/REPOSITORY"),

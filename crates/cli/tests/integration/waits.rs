@@ -32,7 +32,7 @@ async fn a_wait_that_the_registry_requests_is_reported_once_for_all_blobs() {
     program.ok(&format!("push -q {packed}:v1 {}/app:v1", server.address));
     let mut runs = Vec::new();
     for (name, option) in [("plain", None), ("quiet", Some("-q")), ("events", Some("--events"))] {
-        // Each run has its own proxy, which refuses the first blobs for a while.
+        // Each run has its own proxy, which refuses the first four requests for blobs.
         let proxy = FaultProxy::start(server.address.parse().unwrap()).await;
         proxy.inject("GET", "/blobs/", 4, Fault::Reply(429, vec![("retry-after", "6")]));
         let (app, target) = (format!("{}/app:v1", proxy.address()), program.local("oci", name));
@@ -48,17 +48,18 @@ async fn a_wait_that_the_registry_requests_is_reported_once_for_all_blobs() {
     }
     let line = |address: &std::net::SocketAddr| {
         format!(
-            "{address} asks to wait 6 s (429 Too Many Requests), then the request is sent again"
+            "{address} requests a wait of 6 s (429 Too Many Requests), then the request is sent \
+             again"
         )
     };
     let [(plain, plain_address), (quiet, _), (events, events_address)] = &ended[..] else {
         panic!("three runs: {ended:?}")
     };
     let told = format!("longshore: {}", line(plain_address));
-    assert_eq!(lines_of(&plain.stderr, "asks to wait"), [told], "{plain:?}");
+    assert_eq!(lines_of(&plain.stderr, "requests a wait"), [told], "{plain:?}");
     assert!(!quiet.stderr.contains("wait"), "{quiet:?}");
     let told = serde_json::json!({ "event": "waiting", "message": line(events_address) });
-    assert_eq!(lines_of(&events.stderr, "asks to wait"), [told.to_string()], "{events:?}");
+    assert_eq!(lines_of(&events.stderr, "requests a wait"), [told.to_string()], "{events:?}");
     assert!(ended.iter().all(|(run, _)| !run.stdout.contains("wait")), "{ended:?}");
 }
 

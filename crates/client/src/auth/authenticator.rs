@@ -1,8 +1,7 @@
-//! Authenticates at one registry: learns its method, gets credentials from the store, and requests
-//! tokens.
+//! Authenticates requests to one registry: learns the registry's authentication method, gets
+//! credentials from the store, and requests tokens.
 //!
-//! Its [`TokenCache`] keeps the results. [`Auth`](super::Auth) decides when a request is sent
-//! again.
+//! [`TokenCache`] stores the results. [`Auth`](super::Auth) decides when a request is sent again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,14 +23,15 @@ use crate::credentials::{Credential, CredentialStore, InsecureUse, Secret};
 use crate::origin::Origin;
 use crate::transport::{Body, Transport, TransportError};
 
-/// Authenticates the requests to one registry.
+/// The authentication state of one registry, and the means to renew it.
 pub(crate) struct Authenticator {
     transport: Arc<dyn Transport>,
     store: Arc<dyn CredentialStore>,
     config: Arc<Config>,
     settings: Authentication,
     cache: Mutex<TokenCache>,
-    /// Allows one lookup in the store at a time, because the store may prompt a person.
+    /// The lock that allows one lookup in the store at a time, because the store may prompt the
+    /// user.
     lookup_lock: tokio::sync::Mutex<()>,
 }
 
@@ -52,24 +52,24 @@ impl Authenticator {
         }
     }
 
-    /// Names the identity that requests are sent with, as a clause for errors.
+    /// Returns a clause for errors that describes the identity used for requests.
     pub(crate) fn identity(&self, access: &Access) -> String {
         let cache = self.cache();
         let source = cache.source(&access.scopes.repository());
         source.unwrap_or("anonymous (the registry requested no credentials)").to_owned()
     }
 
-    /// Returns all secrets that must not show in errors.
+    /// Returns all secrets that must not appear in errors.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         self.cache().secrets()
     }
 
-    /// Returns how the registry authenticates, if that is known.
+    /// Returns the registry's authentication method, if known.
     pub(crate) fn method(&self) -> Option<Method> {
         self.cache().method.clone()
     }
 
-    /// Returns the `Authorization` header for a request, if the registry is known to need one.
+    /// Returns the `Authorization` header for a request, if the registry is known to require one.
     ///
     /// Requests a token if no cached one covers the scopes. `challenged` holds the scopes that the
     /// registry's challenge named.
@@ -101,7 +101,7 @@ impl Authenticator {
         }
     }
 
-    /// Returns the header made from a credential or from a token obtained with it.
+    /// Returns the header made from a credential, or from a token obtained with that credential.
     async fn header(
         &self,
         access: &Access,
@@ -119,21 +119,23 @@ impl Authenticator {
         }
     }
 
-    /// Returns true if a token service may have refused a credential because it has expired.
+    /// Returns true if a token service may have refused a credential because the credential has
+    /// expired.
     fn may_have_expired(&self, credential: &Arc<Credential>, refusal: &TransportError) -> bool {
         let refused = matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Denied);
         refused && self.cache().may_have_expired(credential)
     }
 
-    /// Learns from a 401 how the registry authenticates. Returns the scopes that the challenge
-    /// names.
+    /// Learns the registry's authentication method from a 401. Returns the scopes that the
+    /// challenge names.
     pub(crate) async fn learn(&self, access: &Access, headers: &HeaderMap) -> Result<Scopes> {
         let unusable = |clause: &str| {
             Error::new(ErrorKind::Unauthorized).detail(clause.to_owned()).with_status(401)
         };
         let challenges = Challenge::all(headers).map_err(unusable)?;
         self.credential(access).await?;
-        // Google's registries answer some requests with a 401 without a challenge. Ignore these.
+        // Google's registries answer some requests with a 401 that has no challenge. Ignore such
+        // replies.
         if challenges.is_empty() {
             return Ok(Scopes::default());
         }
@@ -143,7 +145,7 @@ impl Authenticator {
         if let (Some(Method::Bearer(before)), Method::Bearer(now)) = (&cache.method, &method)
             && Origin::of(&before.realm) != Origin::of(&now.realm)
         {
-            return Err(unusable("the registry now names another token service"));
+            return Err(unusable("the registry now names a different token service"));
         }
         cache.method = Some(method);
         Ok(scopes)
@@ -163,8 +165,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Returns true if a 403 to an anonymous request may mean that credentials are missing. Returns
-    /// true only once.
+    /// Returns true if a 403 to an anonymous request may mean that credentials are missing. At most
+    /// one call returns true.
     pub(crate) fn may_probe(&self) -> bool {
         let mut cache = self.cache();
         let may = cache.method.is_none() && !cache.probed;
@@ -172,8 +174,8 @@ impl Authenticator {
         may
     }
 
-    /// Drops a refused token, or refused credentials, so that the store is queried again. Returns
-    /// true if the registry had accepted them before.
+    /// Drops a refused token or refused credentials, so that the store is queried again. Returns
+    /// true if the registry had accepted the header before.
     pub(crate) fn forget(&self, refused: Option<&HeaderValue>) -> bool {
         refused.is_some_and(|refused| self.cache().forget(refused))
     }
@@ -183,7 +185,7 @@ impl Authenticator {
         self.cache().may_renew(&access.scopes.repository(), denied)
     }
 
-    /// Returns true if this is a token that the caller preset.
+    /// Returns true if this header holds a token that the caller preset.
     pub(crate) fn is_preset(&self, header: &HeaderValue) -> bool {
         self.cache().presets.iter().any(|preset| preset.header == *header)
     }
@@ -215,8 +217,8 @@ impl Authenticator {
         Ok(found)
     }
 
-    /// Returns the credential if it may be sent to the registry, else an anonymous one whose source
-    /// says why.
+    /// Returns the credential if it may be sent to the registry. Otherwise, returns an anonymous
+    /// credential whose source gives the reason.
     fn withhold_if_unsafe(&self, access: &Access, found: Credential) -> Credential {
         let Some(danger) = access.danger.filter(|d| !d.is_accepted(found.insecure_use())) else {
             return found;
@@ -232,7 +234,7 @@ impl Authenticator {
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
         let cache = self.cache();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
-        // The caller set it for exactly this registry.
+        // The caller preset the token for exactly this registry.
         let may_send =
             access.danger.is_none_or(|danger| danger.is_accepted(InsecureUse::ThisMachine));
         let mut presets = cache.presets.iter().filter(|preset| may_send && !preset.refused);
@@ -240,8 +242,9 @@ impl Authenticator {
         Some(preset.header.clone())
     }
 
-    /// Returns the credential if it may be sent to the token service that the registry names, else
-    /// an anonymous one. A service that the caller configured always gets the credential.
+    /// Returns the credential if it may be sent to the token service that the registry names.
+    /// Otherwise, returns an anonymous credential. A service that the caller configured always gets
+    /// the credential.
     fn for_service(
         &self,
         access: &Access,
@@ -279,8 +282,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns a cached or new token that covers the scopes, or the Basic header if the service
-    /// fails and the registry offers Basic too.
+    /// Returns the header of a cached or new token that covers the scopes. Returns the Basic header
+    /// if the token service fails and the registry also offers Basic.
     async fn token(
         &self,
         access: &Access,
@@ -326,7 +329,7 @@ impl Authenticator {
         }
     }
 
-    /// Requests a new token for a repository from the service.
+    /// Requests a new token for a repository from the token service.
     pub(crate) async fn fetch_token(
         &self,
         access: &Access,
@@ -365,7 +368,7 @@ impl Authenticator {
         let request = TokenRequest { service, scopes: &wanted, credential: &credential };
         let fetched = token_service::fetch(&*self.transport, request, &self.settings).await;
         match fetched {
-            // The refresh token expired before the credentials that it replaced.
+            // The refresh token may have expired. Try the credentials that it replaced.
             Err(_) if refresh.is_some() && service.login.is_none() => {
                 let request = TokenRequest { credential: &allowed, ..request };
                 token_service::fetch(&*self.transport, request, &self.settings).await
@@ -379,5 +382,5 @@ impl Authenticator {
     }
 }
 
-/// 5 minutes: after that, a token service that failed is tried again.
+/// 5 minutes: the time for which Basic replaces a token service that failed.
 const FALL_BACK: Duration = Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! Parses `WWW-Authenticate` headers, including the malformed ones that real registries send.
+//! Parses `WWW-Authenticate` headers, including the malformed headers that real registries send.
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
@@ -19,9 +19,9 @@ pub(crate) enum Challenge {
 /// The parameters of a Bearer challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bearer {
-    /// The token service's URL, as the registry wrote it.
+    /// The token service's URL, unparsed.
     pub(crate) realm: String,
-    /// The registry's name at the token service.
+    /// The name that the token service uses for the registry.
     pub(crate) service: Option<String>,
     /// The scopes that the registry requires.
     pub(crate) scopes: Scopes,
@@ -49,8 +49,8 @@ impl Challenge {
             if value.len() > HEADER_LIMIT {
                 return Err("the challenge is longer than 16 KiB");
             }
-            let text =
-                std::str::from_utf8(value.as_bytes()).map_err(|_| "the challenge is not text")?;
+            let text = std::str::from_utf8(value.as_bytes())
+                .map_err(|_| "the challenge is not valid UTF-8")?;
             let mut parser = Parser { rest: text };
             while let Some(challenge) = parser.challenge()? {
                 challenges.push(challenge);
@@ -99,16 +99,17 @@ impl<'a> Parser<'a> {
 
     /// Reads `name=value`. Returns `None` at the scheme of the next challenge.
     ///
-    /// Parameters are separated by commas, or by spaces only, as some registries write them.
+    /// Parameters are separated by commas. Some registries use spaces instead.
     fn parameter(&mut self) -> Result<Option<(&'a str, String)>, &'static str> {
         self.skip_separators();
         let before = self.rest;
         let name = self.token();
         let Some(value) = self.rest.trim_start().strip_prefix('=') else {
-            // A token without '=' is a scheme. The parser could not get past any other character.
+            // A token without '=' is the scheme of the next challenge. No other character is valid
+            // here.
             self.rest = before;
             if name.is_empty() && !before.is_empty() {
-                return Err("the challenge has a character out of place");
+                return Err("the challenge has an unexpected character");
             }
             return Ok(None);
         };
@@ -146,7 +147,7 @@ impl<'a> Parser<'a> {
                 c => value.push(c),
             }
         }
-        Err("the challenge has a quote that is not closed")
+        Err("the challenge has an unclosed quote")
     }
 
     fn token(&mut self) -> &'a str {
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_are_parsed_in_every_spelling() {
+    fn all_spellings_of_challenges_are_parsed() {
         let full = bearer("https://a.example/t", Some("r"), "repository:a:pull,push");
         let bare = bearer("https://a.example/t", None, "");
         let other = |scheme: &str| Challenge::Other(scheme.to_owned());
@@ -230,7 +231,7 @@ mod tests {
             (&["Bearer realm=\"https://a.example/t\",error=\"invalid_token\""], vec![bare]),
         ] {
             let found = read(lines).unwrap();
-            // A token68 may parse as any challenge that is not usable, so these are not compared.
+            // A token68 may be parsed as an unknown scheme, so unknown schemes are not compared.
             let usable = |all: &[Challenge]| -> Vec<Challenge> {
                 all.iter().filter(|c| !matches!(c, Challenge::Other(_))).cloned().collect()
             };
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_the_predecessors_parse_are_parsed() {
+    fn challenges_from_the_predecessors_tests_are_parsed() {
         let other = |scheme: &str| Challenge::Other(scheme.to_owned());
         let plain = || bearer("r", Some("s"), "");
         for (line, expected) in [

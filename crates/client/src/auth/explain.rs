@@ -1,4 +1,4 @@
-//! Finds out, step by step, how a client would authenticate for a repository.
+//! Examines, step by step, how a client authenticates for a repository.
 
 use std::sync::Arc;
 
@@ -17,26 +17,27 @@ use crate::transport::{Body, TransportError};
 
 /// A report of how a client authenticates for a repository.
 ///
-/// The token is its only secret, and `Debug` hides it.
+/// The `Debug` output hides the secrets of the credential and the token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthReport {
-    /// The result of each credential source, in order. The last one is used.
+    /// The results of the credential sources, in order. The last result is used.
     pub lookups: Vec<CredentialLookup>,
-    /// The credential that is used. Anonymous if the credential found must not be sent there
-    /// unencrypted.
+    /// The credential that is used. Anonymous if the last result must not be sent to the registry
+    /// insecurely.
     pub credential: Credential,
-    /// The `WWW-Authenticate` headers of the registry. Empty if it requires no authentication.
+    /// The `WWW-Authenticate` headers of the registry. Empty if the registry requires no
+    /// authentication.
     pub challenge: Vec<String>,
-    /// The URL of the token service, if there is one.
+    /// The URL of the token service, if the registry uses one.
     pub token_service: Option<String>,
     /// The scopes that the token request named.
     pub requested_scopes: Vec<Scope>,
-    /// The token, if there is one.
+    /// The token, if the token service issued one.
     pub token: Option<Token>,
     /// The error that ended the examination early. The results of earlier steps are kept.
     pub failure: Option<Arc<Error>>,
-    /// The status of an authenticated request for the repository's tags.
+    /// The HTTP status of an authenticated request for the repository's tags.
     pub status: Option<u16>,
 }
 
@@ -145,7 +146,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Requests the registry's root, then the page, until one of them answers with a challenge.
+    /// Requests the registry's root, then the page, until a reply is a 401.
     async fn challenge(
         &self,
         authenticator: &Authenticator,

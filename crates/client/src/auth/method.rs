@@ -21,21 +21,21 @@ pub(crate) enum Method {
 pub(crate) struct Service {
     pub(crate) realm: Uri,
     pub(crate) service: Option<String>,
-    /// The login to use there instead of the registry's credentials.
+    /// The login to use at this service instead of the registry's credentials.
     pub(crate) login: Option<Login>,
     /// True if the registry also accepts Basic.
     pub(crate) basic_too: bool,
 }
 
 impl Service {
-    /// Returns the service that the caller configured.
+    /// Converts the token service that the caller configured.
     pub(crate) fn configured(service: &TokenService) -> Self {
         let TokenService { realm, service, login } = service.clone();
         Self { realm, service, login, basic_too: false }
     }
 }
 
-/// Chooses a method: a usable token service if there is one, else Basic.
+/// Chooses a method: a usable token service if the registry names one, else Basic.
 ///
 /// # Errors
 /// A clause that says why no challenge can be used.
@@ -67,10 +67,10 @@ pub(crate) fn choose(
         ["basic"] => "turned off",
         _ => "not supported",
     };
-    Err(format!("the registry offers {} only, which is {why}", schemes.join(", ")))
+    Err(format!("the registry offers only {}, which is {why}", schemes.join(", ")))
 }
 
-/// Returns the token service of a challenge, or the one that the caller configured.
+/// Returns the token service that the caller configured, else the token service of the challenge.
 fn service(
     bearer: &Bearer,
     registry: &Uri,
@@ -87,10 +87,10 @@ fn service(
     Ok(Service { realm, service, login: None, basic_too: false })
 }
 
-/// Returns true if a registry's token service requires a scope even in requests that need none.
+/// Returns true if a registry's token service refuses token requests without a scope.
 ///
-/// Google's token service refuses a request without a scope (2017, dxf's issue 28). Docker Hub's
-/// refuses the catalog scope.
+/// Google's token service refuses them (2017, issue 28 of dxf). The catalog scope is the default
+/// only for Google's registries, because Docker Hub's token service refuses it.
 pub(crate) fn requires_catalog_scope(registry: &RegistryName) -> bool {
     let host = registry.host();
     host == "gcr.io" || host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev")
@@ -138,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(choose_from(header, &allowed).unwrap(), expected);
         }
-        assert!(choose_from("Negotiate", &allowed).unwrap_err().contains("negotiate only"));
+        assert!(choose_from("Negotiate", &allowed).unwrap_err().contains("only negotiate"));
         assert!(choose_from(r#"Digest realm="a", qop="auth,auth-int""#, &allowed).is_err());
     }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_service_or_its_host_can_be_set() {
+    fn a_configured_token_service_or_host_replaces_the_one_in_the_challenge() {
         let service = TokenService::new("https://mine.example/token", Some("m")).unwrap();
         let set = Authentication { token_service: Some(service), ..Authentication::default() };
         assert_eq!(choose_from(BEARER, &set).unwrap(), "https://mine.example/token m ");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn googles_registries_require_a_scope() {
+    fn only_googles_registries_require_the_catalog_scope() {
         for (name, expected) in [
             ("gcr.io", true),
             ("eu.gcr.io", true),

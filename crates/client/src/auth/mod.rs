@@ -1,9 +1,8 @@
-//! Answers challenges: the outermost layer of the transport.
+//! Authenticates requests. This is the outermost layer of the transport.
 //!
-//! Sends credentials to the registry's own origin and to the token service that it names, and
-//! nowhere else. Remembers how a registry authenticates, so that later requests carry a token from
-//! the start. The sources of credentials are in `credentials`. The purpose of a request is
-//! given by its [`Access`].
+//! Sends credentials only to the registry's own origin and to its token service. Stores each
+//! registry's authentication method, so that later requests are sent with a token. The sources of
+//! credentials are in `credentials`. [`Access`] states the scopes that a request needs.
 
 mod authenticator;
 mod challenge;
@@ -45,17 +44,17 @@ use crate::reply::{Identity, Secrets};
 use crate::transport::redirect::FinalUri;
 use crate::transport::{Body, Transport, TransportError, replay};
 
-/// The access that a request needs, stored in its extensions. A request without it is sent
-/// unchanged.
+/// The access that a request needs, stored in the request's extensions. A request without an
+/// `Access` is sent unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     /// The registry whose credentials are used.
     pub(crate) registry: RegistryName,
-    /// The registry's root URL. Credentials go to its origin only.
+    /// The registry's root URL. Credentials are sent only to the origin of this URL.
     pub(crate) root: Uri,
-    /// The danger of sending secrets there, if there is one.
+    /// The danger of sending secrets to the registry, if there is one.
     pub(crate) danger: Option<Danger>,
-    /// The scopes that its token must cover.
+    /// The scopes that the request's token must cover.
     pub(crate) scopes: Scopes,
 }
 
@@ -68,7 +67,7 @@ pub(crate) struct Setup {
     pub(crate) presets: Vec<PresetToken>,
 }
 
-/// A token that the caller presets for a registry, for one scope or for all.
+/// A token that the caller presets for a registry, for one scope or for all scopes.
 #[derive(Clone, Debug)]
 pub(crate) struct PresetToken {
     pub(crate) registry: RegistryName,
@@ -76,7 +75,7 @@ pub(crate) struct PresetToken {
     pub(crate) token: Secret,
 }
 
-/// The layer that adds credentials, and handles a 401 or 403 once per request.
+/// The layer that adds credentials to requests, and handles a 401 or 403 once per request.
 pub(crate) struct Auth {
     inner: Arc<dyn Transport>,
     setup: Setup,
@@ -108,8 +107,9 @@ impl Auth {
     /// Handles a 401: renews the refused authorization, and sends the request again if its body can
     /// be replayed.
     ///
-    /// If there is no newer authorization, one that the registry accepted before is sent once more,
-    /// because registries, and proxies in front of them, sometimes refuse a valid password.
+    /// If there is no newer authorization, sends the refused authorization once more if the
+    /// registry had accepted it before. Registries, and proxies in front of them, sometimes refuse
+    /// a valid password.
     async fn answer(
         &self,
         authenticator: &Authenticator,
@@ -120,13 +120,13 @@ impl Auth {
         let Refused { header, was_accepted, reply, again } = refused;
         let was_accepted = authenticator.forget(header.as_ref()) || was_accepted;
         let challenged = match authenticator.learn(access, reply.headers()).await {
-            // A proxy that refused the request does not know how the registry authenticates.
+            // The 401 may come from a proxy, whose challenge does not describe the registry.
             Err(_) if was_accepted && authenticator.method() == Some(Method::Basic) => {
                 Scopes::default()
             }
             challenged => challenged?,
         };
-        // A streamed body cannot be sent again. The caller handles the 401.
+        // A streamed body cannot be sent again. The caller gets the 401.
         let Some(again) = again else { return Ok(reply) };
         let renewed = authenticator.authorization(access, &challenged).await?;
         let preset =
@@ -136,8 +136,9 @@ impl Auth {
         self.send_again(authenticator, again, reply, before, renewed, sent).await
     }
 
-    /// Handles a 403 if other credentials may help. The credentials sent may have expired (ECR
-    /// answers 403 then). Or none were sent, because some registries send no challenge.
+    /// Handles a 403 if other credentials may help. The credentials that were sent may have
+    /// expired: ECR then answers 403. Some registries also answer an anonymous request with a 403
+    /// instead of a challenge.
     async fn answer_denial(
         &self,
         authenticator: &Authenticator,
@@ -150,10 +151,10 @@ impl Auth {
             Some(header) => authenticator.may_renew(access, header),
             None => again.is_some() && authenticator.may_probe(),
         };
-        // A streamed body cannot be sent again. The next request gets the newer credential.
+        // A streamed body cannot be sent again. The next request uses the newer credential.
         let Some(again) = again.filter(|_| may_help) else { return Ok(reply) };
         if header.is_none() {
-            // An anonymous request would get the same answer.
+            // Another anonymous request would get the same reply.
             if !authenticator.credential(access).await.is_ok_and(|found| !found.is_anonymous()) {
                 return Ok(reply);
             }
@@ -163,7 +164,7 @@ impl Auth {
         self.send_again(authenticator, again, reply, header, renewed, sent).await
     }
 
-    /// Sends a request once more if there is a new authorization for it.
+    /// Sends a request once more if there is a new authorization.
     async fn send_again(
         &self,
         authenticator: &Authenticator,
@@ -189,7 +190,7 @@ impl Auth {
 struct Refused {
     header: Option<HeaderValue>,
     /// True if the registry had accepted the header before this request was sent. Recorded per
-    /// request: the first of several concurrent refusals clears the authenticator's own record.
+    /// request, because the first of several concurrent refusals clears the authenticator's record.
     was_accepted: bool,
     reply: Response<Body>,
     again: Option<Request<Body>>,
@@ -245,8 +246,8 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// Records that the registry accepted an authorization. A 404 counts as accepted: during a first
-/// push, every check for a blob gets one.
+/// Records that the registry accepted an authorization. A 404 counts as acceptance: in a first
+/// push, every check for a blob gets a 404.
 fn record_acceptance(
     authenticator: &Authenticator,
     sent: Option<&HeaderValue>,

@@ -8,23 +8,23 @@ use url::Url;
 
 use crate::credentials::{Login, user_info};
 
-/// Settings of authentication at a registry. The default handles any supported challenge.
+/// The authentication settings for a registry. The defaults handle any supported challenge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Authentication {
-    /// The first request's authentication, before the registry has sent a challenge.
+    /// The authentication of the first request, before the registry has sent a challenge.
     pub opening: InitialAuth,
     /// The use of Basic authentication at the registry itself.
     pub basic: BasicAuth,
-    /// The token service to use instead of the one that the registry names. With it, the first
+    /// The token service to use instead of the service that the registry names. If set, the first
     /// request already carries a token.
     pub token_service: Option<TokenService>,
     /// The host to use instead of the host in the token service URL that the registry names.
     pub token_host: Option<RegistryName>,
-    /// The `client_id` sent to token services. Default: none, or `longshore` where OAuth2 requires
-    /// one.
+    /// The `client_id` sent to token services. By default, OAuth2 requests send `longshore`, and
+    /// other requests send none.
     pub client_id: Option<String>,
-    /// Requests a refresh token too, which then replaces the password.
+    /// True to also request a refresh token, which then replaces the password.
     pub offline_token: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct Authentication {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InitialAuth {
-    /// Send the first request anonymously, and answer the challenge to it.
+    /// Send the first request anonymously, then answer the challenge.
     #[default]
     Anonymous,
     /// Send `GET /v2/` first, to get a challenge.
@@ -45,10 +45,10 @@ pub enum InitialAuth {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BasicAuth {
-    /// Use it if the registry offers nothing else, or if its token service fails.
+    /// Use Basic if the registry offers no token service, or if its token service fails.
     #[default]
     Allowed,
-    /// Never use it: passwords go to token services only.
+    /// Never use Basic. Passwords are sent only to token services.
     Never,
 }
 
@@ -70,12 +70,12 @@ impl TokenService {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if `url` is not an http or https URL. The error does not
-    /// quote it.
+    /// quote `url`.
     pub fn new(url: &str, service: Option<&str>) -> Result<Self> {
         let bad = || {
             Error::new(ErrorKind::Invalid)
                 .at("the URL of the token service")
-                .detail("it is not an http or https URL")
+                .detail("not an http or https URL")
         };
         let mut url = Url::parse(url).map_err(|_| bad())?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {

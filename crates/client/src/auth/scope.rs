@@ -47,7 +47,7 @@ impl Scope {
         &self.actions
     }
 
-    /// Parses one scope; the name may contain colons. Returns `None` if the text is not a scope or
+    /// Parses one scope. The name may contain colons. Returns `None` if the text is not a scope or
     /// has too many actions.
     fn read(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
@@ -77,7 +77,7 @@ impl FromStr for Scope {
     }
 }
 
-/// The scopes of one token request, in order, because some services read only the first.
+/// The scopes of one token request, in order, because some services read only the first scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scopes(Vec<Scope>);
 
@@ -88,12 +88,12 @@ impl Scopes {
         all
     }
 
-    /// Parses the scopes of a challenge, separated by spaces. Malformed ones are skipped.
+    /// Parses the scopes of a challenge, separated by spaces. Skips malformed scopes.
     pub(crate) fn parse(text: &str) -> Self {
         Self::new(text.split_ascii_whitespace().take(SCOPE_LIMIT).filter_map(Scope::read))
     }
 
-    /// Returns these scopes, extended by those of `others`.
+    /// Returns these scopes extended by `others`.
     pub(crate) fn and(&self, others: &Self) -> Self {
         Self::new(self.0.iter().chain(&others.0).cloned())
     }
@@ -142,9 +142,9 @@ impl Scopes {
     }
 }
 
-/// 64 actions: real scopes have pull, push, delete and `*`.
+/// 64 actions in a scope: real scopes have at most four.
 const ACTION_LIMIT: usize = 64;
-/// 16 scopes in a challenge: real ones have one.
+/// 16 scopes in a challenge: real challenges have one.
 const SCOPE_LIMIT: usize = 16;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Decides if a secret may be sent to a registry. Pure. This is the only place with this rule.
+//! Decides whether a secret may be sent to a registry. Pure. The rule exists only in this module.
 
 use http::Uri;
 use longshore_core::RegistryName;
@@ -18,7 +18,7 @@ pub(crate) enum Danger {
 }
 
 impl Danger {
-    /// Returns the danger of sending a secret to a registry; `None` if it is safe.
+    /// Returns the danger of sending a secret to a registry, or `None` if there is no danger.
     ///
     /// - `https`: the registry is reached over TLS.
     /// - `fallback`: the settings were chosen by scheme detection alone.
@@ -32,8 +32,8 @@ impl Danger {
         }
     }
 
-    /// Returns the danger of sending the registry's secret to the token service at `realm`, which
-    /// the registry named.
+    /// Returns the danger of sending the registry's secret to the token service at `realm`, the URL
+    /// that the registry named.
     pub(crate) fn at_service(self, realm: &Uri, config: &Config) -> Option<Self> {
         let address = realm.authority().and_then(|a| RegistryName::parse(a.as_str()).ok());
         match self {
@@ -51,7 +51,7 @@ impl Danger {
         }
     }
 
-    /// Describes, as a clause, that secrets are withheld and how to allow sending them.
+    /// Returns a clause that says why secrets are withheld, and how to allow sending them.
     pub(crate) fn clause(self, withheld: &str, registry: &RegistryName) -> String {
         let why = match self {
             Self::Local => format!(
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tls_that_detection_did_not_weaken_is_safe() {
+    fn only_tls_without_a_detection_fallback_is_safe() {
         for (https, fallback, stays_here, danger) in [
             (true, false, false, None),
             (true, false, true, None),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_service_at_another_address_is_not_within_this_machine() {
+    fn plain_http_to_a_token_service_outside_this_machine_is_dangerous() {
         let config = Config::default();
         for (danger, realm, expected) in [
             (Danger::Local, "https://auth.example/token", None),

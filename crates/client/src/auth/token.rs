@@ -18,12 +18,12 @@ use crate::credentials::Secret;
 pub struct Token {
     /// The token itself.
     pub secret: Secret,
-    /// The time for which it is valid, counted from its receipt.
+    /// The time for which the token is valid, counted from its receipt.
     pub lifetime: Duration,
-    /// The access that it grants, as stated by the service or the token itself; `None` if neither
-    /// states it.
+    /// The access that the token grants, as stated by the service or by the token. `None` if the
+    /// access is not stated.
     pub granted: Option<Vec<Scope>>,
-    /// A refresh token, if one was requested and issued.
+    /// The refresh token, if one was requested and issued.
     pub refresh: Option<Secret>,
 }
 
@@ -82,9 +82,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<Token, &'static str> {
     Ok(Token { secret: Secret::new(token), lifetime, granted, refresh })
 }
 
-/// Returns the access that a token claims, if it is a JSON Web Token that states it.
+/// Returns the `access` claim of a token, if the token is a JSON Web Token that has one.
 ///
-/// The signature is not checked: the result is only shown to people.
+/// The signature is not verified, because the result is only displayed.
 ///
 /// Source: Docker Registry v2, "Token Authentication Implementation"; RFC 7519.
 fn access(token: &str) -> Option<Vec<Scope>> {
@@ -109,7 +109,7 @@ fn access(token: &str) -> Option<Vec<Scope>> {
 
 /// 60 s: the specification's default.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// A day: no token is used for longer than that.
+/// One day: the longest time for which a token is used.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
 /// 128 KiB: the longest real tokens are a few KiB.
 pub(crate) const REPLY_LIMIT: usize = 128 << 10;
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn token_replies_are_parsed_and_lifetimes_limited() {
+    fn token_replies_are_parsed_and_their_lifetimes_are_limited() {
         for (body, token, seconds) in [
             (r#"{"token":"t"}"#, "t", 60),
             (r#"{"access_token":"a"}"#, "a", 60),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_a_valid_token_is_an_error_that_quotes_nothing() {
+    fn a_reply_without_a_valid_token_is_an_error_that_does_not_quote_it() {
         for bad in [
             "",
             "{}",
@@ -159,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn token_replies_that_the_predecessors_parse_are_parsed() {
-        // moby-distribution refuses a body with `access_token` alone. ACR sends such bodies.
+    fn token_replies_from_the_predecessors_tests_are_parsed() {
+        // moby-distribution refuses a body that has only `access_token`. ACR sends such bodies.
         for (body, expected) in [
             (r#"{"token":"a"}"#, Some("a")),
             (r#"{"token":"a","access_token":"b"}"#, Some("a")),

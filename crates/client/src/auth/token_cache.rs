@@ -1,7 +1,7 @@
-//! The state of authentication at one registry: its method, the credentials and the tokens.
+//! The authentication state of one registry: the method, the credentials and the tokens.
 //!
-//! Credentials and tokens are keyed by value and limited in number, so that memory use
-//! stays bounded even if passwords change often.
+//! Credentials are compared by value, and the numbers of credentials and tokens are limited. Memory
+//! use therefore stays bounded even if passwords change often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,47 +16,46 @@ use super::token::{self, Token};
 use crate::bounded::BoundedMap;
 use crate::credentials::{Credential, Secret};
 
-/// The state of authentication at one registry.
+/// The authentication state of one registry.
 pub(super) struct TokenCache {
     pub(super) method: Option<Method>,
     /// Basic replaces a failed token service until this time.
     pub(super) basic_until: Option<Instant>,
-    /// True if the registry was probed for a challenge after a 403 to an anonymous request.
+    /// True after the first probe for a challenge. The registry is then not probed again.
     pub(super) probed: bool,
     pub(super) presets: Vec<Preset>,
     /// The credential for each repository, and for the registry itself.
     repositories: BoundedMap<Option<RepositoryName>, Arc<Credential>>,
-    /// Every credential that the store returned, including refused ones, because errors must not
-    /// show them.
+    /// Every credential that the store returned, including refused credentials. Errors must not
+    /// show any of them.
     credentials: BoundedMap<Arc<Credential>, Use>,
     grants: BoundedMap<GrantKey, Grant>,
 }
 
-/// The credential of a token, and the scopes of the requests it is for. The token may cover more
-/// scopes.
+/// A credential, and the scopes that a request needs. The token for this key may cover more scopes.
 pub(super) type GrantKey = (Arc<Credential>, Scopes);
 
 /// The state of one credential.
 struct Use {
-    /// The time at which the store last returned it.
+    /// The time at which the store last returned the credential.
     returned_at: Instant,
-    /// The header made from it for the registry.
+    /// The header made from the credential for the registry.
     header: Option<HeaderValue>,
     /// The refresh token that the token service issued to replace the credential.
     refresh: Option<Secret>,
-    /// True if the registry accepted it and has not refused it since. Fields named `accepted`
-    /// in other types have the same meaning.
+    /// True if the registry accepted the header and has not refused it since. Fields named
+    /// `accepted` in other types have the same meaning.
     accepted: bool,
 }
 
 /// The current token for one [`GrantKey`].
 #[derive(Default)]
 struct Grant {
-    /// Allows one request to the token service at a time.
+    /// The lock that allows one request to the token service at a time.
     gate: Arc<tokio::sync::Mutex<()>>,
-    /// The scopes requested last. Kept after the token is dropped.
+    /// The scopes of the last token request. They are kept after the token is dropped.
     requested: Scopes,
-    /// `None` after the token was refused or has expired.
+    /// The token. `None` if it was refused or has expired.
     token: Option<CachedToken>,
 }
 
@@ -67,13 +66,14 @@ struct CachedToken {
     accepted: bool,
 }
 
-/// A token that the caller preset, for one scope or for all.
+/// A token that the caller preset, for one scope or for all scopes.
 #[derive(Clone)]
 pub(crate) struct Preset {
     pub(crate) scopes: Option<Scopes>,
     pub(crate) header: HeaderValue,
     pub(crate) accepted: bool,
-    /// True if it was refused and not accepted since. Such a token is sent only as a last resort.
+    /// True if the registry refused the token and has not accepted it since. Such a token is sent
+    /// only as a last resort.
     pub(crate) refused: bool,
 }
 
@@ -109,7 +109,7 @@ impl TokenCache {
         self.repositories.peek(repository).map(|credential| credential.source())
     }
 
-    /// Stores the credential that the store returned for a repository.
+    /// Caches the credential that the store returned for a repository.
     pub(super) fn keep(
         &mut self,
         repository: Option<RepositoryName>,
@@ -134,8 +134,9 @@ impl TokenCache {
         self.repositories.retain(|_, used| used != credential);
     }
 
-    /// Returns true if another credential may help after this header was denied. Either the
-    /// repository already has another credential, or this one may have expired and is dropped.
+    /// Returns true if another credential may help after this header was denied. The repository may
+    /// already have another credential. Otherwise, the denied credential is dropped if it may have
+    /// expired.
     pub(super) fn may_renew(
         &mut self,
         repository: &Option<RepositoryName>,
@@ -152,8 +153,8 @@ impl TokenCache {
         may_have_expired
     }
 
-    /// Returns true if a credential has expired, or was returned so long ago that it may have
-    /// expired.
+    /// Returns true if a credential has expired, or if the store returned it so long ago that it
+    /// may have expired.
     pub(super) fn may_have_expired(&self, credential: &Arc<Credential>) -> bool {
         let now = Instant::now();
         let returned_at = self.credentials.peek(credential).map(|usage| usage.returned_at);
@@ -161,7 +162,8 @@ impl TokenCache {
         is_old || credential.is_expired(now)
     }
 
-    /// Finds the credential that a header was made from, or that its token was issued for.
+    /// Returns the credential that a header was made from, or that the header's token was issued
+    /// for.
     fn owner(&self, header: &HeaderValue) -> Option<Arc<Credential>> {
         let own =
             self.credentials.iter().filter(|(_, usage)| usage.header.as_ref() == Some(header));
@@ -190,7 +192,7 @@ impl TokenCache {
         gate
     }
 
-    /// Finds a token that covers the scopes and is not about to expire.
+    /// Returns the header of a token that covers the scopes and is not about to expire.
     pub(super) fn token(
         &mut self,
         owner: &Arc<Credential>,
@@ -232,7 +234,7 @@ impl TokenCache {
         self.grants.insert(key, Grant { gate, requested, token: cached });
     }
 
-    /// Drops every token that has expired or is about to.
+    /// Drops every token that has expired or is about to expire.
     fn drop_expired(&mut self) {
         let soon = Instant::now() + EARLY;
         self.grants.values_mut().for_each(|grant| {
@@ -240,7 +242,7 @@ impl TokenCache {
         });
     }
 
-    /// Returns all secrets that must not show in errors.
+    /// Returns all secrets that must not appear in errors.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let credentials = self.credentials.iter().flat_map(|(credential, _)| credential.secrets());
         let refresh = self.credentials.iter().filter_map(|(_, usage)| usage.refresh.clone());
@@ -257,7 +259,7 @@ impl TokenCache {
         presets.for_each(|preset| preset.refused = false);
     }
 
-    /// Returns the flags that record the acceptance of this header.
+    /// Returns the `accepted` flags of this header.
     pub(super) fn accepted_flags(
         &mut self,
         header: &HeaderValue,
@@ -271,8 +273,8 @@ impl TokenCache {
         own.chain(tokens.map(|token| &mut token.accepted)).chain(presets.map(|p| &mut p.accepted))
     }
 
-    /// Drops a refused token, or refused credentials, so that the store is queried again. Returns
-    /// true if the registry had accepted them before.
+    /// Drops a refused token or refused credentials, so that the store is queried again. Returns
+    /// true if the registry had accepted the header before.
     pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
         let was_accepted = self
             .accepted_flags(refused)
@@ -294,15 +296,16 @@ impl TokenCache {
     }
 }
 
-/// 5 s: a token or credential that expires sooner might expire in transit. Shorter than any real
-/// lifetime.
+/// 5 s: a token or credential that expires sooner might expire in transit. Real lifetimes are
+/// longer.
 const EARLY: Duration = Duration::from_secs(5);
 
-/// 10 min: cloud credentials are valid longer (AWS: at least 15 min). Also limits how often denials
-/// query a store that prompts a person or runs a program.
+/// 10 minutes: cloud credentials are valid for longer (AWS: at least 15 minutes). This value also
+/// limits how often denials query a store that prompts the user or runs a program.
 const MAY_HAVE_EXPIRED: Duration = Duration::from_secs(600);
 
-/// Maximum of repositories, credentials and tokens kept per registry. A token is a few KiB.
+/// The maximum number of repositories, of credentials and of tokens per registry. A token has a few
+/// KiB.
 const LIMIT: usize = 1024;
 
 #[cfg(test)]
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn changing_passwords_do_not_fill_the_cache() {
+    fn the_cache_stays_bounded_while_passwords_change() {
         let mut cache = TokenCache::new(Vec::new());
         cache.keep(repository(0), &credential(0));
         for number in 1..=3 * LIMIT {
@@ -348,7 +351,11 @@ mod tests {
         }
         assert_eq!(cache.credentials.iter().count(), LIMIT);
         assert_eq!(cache.grants.iter().count(), LIMIT);
-        assert_eq!(cache.credential(&repository(0)), None, "it is dropped with the credential");
+        assert_eq!(
+            cache.credential(&repository(0)),
+            None,
+            "the entry is dropped with its credential"
+        );
         let shown = texts(&cache);
         assert!(shown.contains(&format!("password-{}", 3 * LIMIT)));
         assert!(!shown.contains(&"password-1".to_owned()));

@@ -1,4 +1,4 @@
-//! Builds token requests: their URL and their OAuth2 flow.
+//! Builds token requests, and checks the URLs of token services.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::Scheme;
@@ -22,10 +22,10 @@ pub(crate) struct TokenParameters<'a> {
     pub(crate) offline: bool,
 }
 
-/// The form of a token request.
+/// The flow of a token request: a GET, or an OAuth2 POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
-    /// GET, with the credentials in the `Authorization` header, or anonymous.
+    /// GET, anonymous or with the credentials in the `Authorization` header.
     Get,
     /// OAuth2 POST with a refresh token.
     Refresh,
@@ -34,12 +34,12 @@ pub(crate) enum Flow {
 }
 
 impl Flow {
-    /// Returns the flows to try for a kind of credential, in order. Each is for services that do
-    /// not support the one before it.
+    /// Returns the flows to try for a kind of credential, in order. Each flow is for services that
+    /// do not support the flow before it.
     pub(crate) fn all(kind: CredentialKind, offline: bool) -> &'static [Self] {
         match kind {
             CredentialKind::IdentityToken => &[Self::Refresh, Self::Get],
-            // Only OAuth2 has a request for refresh tokens that all services support.
+            // Not all services issue refresh tokens in reply to a GET.
             CredentialKind::Login if offline => &[Self::Password, Self::Get],
             CredentialKind::Login => &[Self::Get, Self::Password],
             _ => &[Self::Get],
@@ -57,10 +57,10 @@ impl Flow {
     }
 }
 
-/// Parses the URL of the token service, and checks that it may receive credentials.
+/// Parses the URL of the token service, and checks that the service may receive credentials.
 ///
-/// The registry chooses the realm freely. It must be https unless the registry itself is not,
-/// contain no user name, and not point into a private network.
+/// The registry chooses the realm freely. The realm must use https if the registry does. It must
+/// not contain a user name, or lead from a public registry into a private network.
 ///
 /// # Errors
 /// A clause that says what is wrong with the realm.
@@ -70,8 +70,8 @@ pub(crate) fn realm(registry: &Uri, bearer: &Bearer) -> Result<Uri, &'static str
     Ok(realm)
 }
 
-/// Returns the URL of the token service with its host replaced by `host`, over TLS if the registry
-/// uses TLS. The host is not restricted, because the caller configured it.
+/// Returns the URL of the token service with `host` as its host, and with https if the registry
+/// uses https. The host is not restricted, because the caller configured it.
 ///
 /// # Errors
 /// A clause that says what is wrong with the realm.
@@ -85,7 +85,8 @@ pub(crate) fn realm_at(
     if registry.scheme_str() == Some("https") {
         parts.scheme = Some(Scheme::HTTPS);
     }
-    parts.authority = Some(host.as_str().parse().map_err(|_| "cannot be at that host")?);
+    parts.authority =
+        Some(host.as_str().parse().map_err(|_| "cannot be changed to the configured host")?);
     Uri::from_parts(parts).map_err(|_| "is not a URL")
 }
 
@@ -113,8 +114,8 @@ pub(crate) fn get(
     Some(request)
 }
 
-/// Builds a token request with POST. Its body holds a secret, so it must not be redirected to
-/// another origin.
+/// Builds a token request with POST. The body holds a secret, so the request must not be redirected
+/// to another origin.
 ///
 /// Source: Docker Registry v2, "Authenticate with OAuth2"; RFC 6749, sections 4.3.2 and 6.
 pub(crate) fn post(
@@ -149,7 +150,7 @@ pub(crate) fn post(
     request.body(Body::Bytes(form.finish().into())).ok()
 }
 
-/// The client ID that is sent where one is required and none is configured.
+/// The client ID that OAuth2 requests send if none is configured.
 const CLIENT_ID: &str = "longshore";
 
 #[cfg(test)]
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn token_urls_match_the_test_vectors() {
+    fn token_urls_match_the_predecessors_test_vectors() {
         let realm = "https://auth.x/token";
         for (realm, service, scopes, expected) in [
             (realm, Some("reg"), "", "https://auth.x/token?service=reg"),
@@ -208,7 +209,7 @@ mod tests {
                 "https://auth.example.com:5000/token?service=registry.example.com\
                     &scope=repository%3Adebian%3A*",
             ),
-            // The predecessor requests `ubuntu`, which Docker Hub does not know.
+            // The predecessor requests the repository `ubuntu`, which does not exist on Docker Hub.
             (
                 "https://auth.docker.io/token",
                 Some("registry.docker.io"),

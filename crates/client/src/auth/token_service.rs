@@ -58,7 +58,7 @@ pub(super) async fn fetch(
     Err(refusal.unwrap_or_else(|| Error::new(ErrorKind::Unauthorized)).into())
 }
 
-/// Names the token service in an error, because its host may differ from the registry's.
+/// Names the token service in an error, because its host may differ from the registry's host.
 fn name_service(error: TransportError) -> TransportError {
     let (fault, error) = (error.fault(), error.into_error());
     TransportError::new(fault, with_service_clause(error))
@@ -74,7 +74,7 @@ fn name(realm: &Uri) -> String {
     format!("token service {}", redacted(realm))
 }
 
-/// Makes an error from a reply without a token.
+/// Makes an error from a reply that refuses a token.
 async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential) -> Error {
     let status = reply.status();
     let identity = credential.source();
@@ -87,10 +87,10 @@ async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential
         401 | 403 => error.detail(format!("the {} refused {identity}", name(realm))),
         408 | 429 | 500 | 502..=599 => error.at(name(realm)),
         // Other statuses do not apply to the registry's resource. A 404, for example, does not mean
-        // that it is missing.
+        // that the resource is missing.
         status => Error::new(ErrorKind::Unauthorized)
             .at(name(realm))
-            .detail(format!("it issued no token to {identity} (HTTP {status})"))
+            .detail(format!("no token issued to {identity} (HTTP {status})"))
             .with_registry_errors(error.registry_errors().to_vec()),
     }
 }
@@ -121,7 +121,7 @@ async fn read(mut reply: Reply, realm: &Uri) -> Result<Token, TransportError> {
     let limit = token::REPLY_LIMIT;
     let body = reply.document(limit).await.map_err(|error| match error.kind() {
         ErrorKind::TooLarge => {
-            error.at(name(realm)).detail(format!("its answer has more than {limit} bytes"))
+            error.at(name(realm)).detail(format!("the reply has more than {limit} bytes"))
         }
         _ => with_service_clause(error),
     })?;

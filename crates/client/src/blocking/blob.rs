@@ -1,4 +1,4 @@
-//! Blobs as `Read`, for reading and writing, and blobs in files.
+//! Blobs as readers, and functions for blobs in files.
 
 use std::io::{self, BufRead, Read};
 
@@ -15,10 +15,10 @@ use super::runtime::wait;
 /// A blob that is verified as it is read.
 ///
 /// Yields exactly `descriptor.size` bytes. The last bytes and the end are returned only if size and
-/// digest are correct, so a reader that completes has been verified. Failures are an [`io::Error`]
-/// around the [`Error`]; no later read reports an end.
+/// digest are correct, so content that was read to its end is verified. A failure is an
+/// [`io::Error`] that wraps the [`Error`]. Every read after a failure fails too.
 ///
-/// Dropping it closes the connection.
+/// Dropping the reader closes the connection.
 #[derive(Debug)]
 pub struct BlobReader {
     descriptor: Descriptor,
@@ -71,10 +71,11 @@ impl BufRead for BlobReader {
 
 /// A stream of bytes that are not verified: a part of a blob, or the body of a reply.
 ///
-/// Dropping it closes the connection.
+/// Dropping the stream closes the connection.
 #[derive(Debug)]
 pub struct BlobStream {
-    /// Fused, because readers may be called again after their end, but streams may not.
+    /// Fused, because a reader may be read again after its end, but a stream must not be polled
+    /// again.
     stream: Fuse<AsyncStream>,
     chunk: Bytes,
     broken: bool,
@@ -96,7 +97,7 @@ impl BlobStream {
         Ok(all.freeze())
     }
 
-    /// Returns the available bytes; empty at the end.
+    /// Returns the available bytes, which are empty at the end.
     fn fill(&mut self) -> Result<&Bytes> {
         while self.chunk.is_empty() {
             if self.broken {
@@ -142,13 +143,13 @@ impl BufRead for BlobStream {
     }
 }
 
-/// Returns a blob body from a reader. It is read once, in chunks, on a separate thread.
+/// Returns a blob body from a reader, which is read once, in chunks, on a separate thread.
 pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
     BlobBody::stream(stream(reader))
 }
 
-/// Returns the bytes of a reader as a stream: for [`Body::Stream`](crate::Body::Stream) and for
-/// futures passed to [`wait`](fn@wait). It is read once, in chunks, on a separate thread.
+/// Returns the bytes of a reader as a stream, for [`Body::Stream`](crate::Body::Stream) and for
+/// futures passed to [`wait`](fn@wait). The reader is read once, in chunks, on a separate thread.
 pub fn stream(reader: impl Read + Send + 'static) -> AsyncStream {
     AsyncStream::from_reader("the blob's reader", reader)
 }
@@ -166,9 +167,9 @@ pub mod blob_file {
     use super::{stream, wait};
     use crate::blocking::forward::forward;
 
-    /// Writes a reader's bytes to `path`, which appears only when it is complete and on the disk.
+    /// Writes a reader's bytes to a file, which appears only when it is complete and on disk.
     ///
-    /// A [`BlobReader`](super::BlobReader) is verified on the way.
+    /// The content of a [`BlobReader`](super::BlobReader) is verified while it is written.
     ///
     /// # Errors
     /// Same as [`write`](fn@blob_file::write).
@@ -177,9 +178,9 @@ pub mod blob_file {
     }
 
     forward! { blob_file:
-        /// Checks that a file holds exactly the content of the descriptor. Reads all of it.
+        /// Checks that a file holds exactly the content of the descriptor. Reads the whole file.
         pub fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool>;
-        /// Returns digest and size of a file. Reads all of it.
+        /// Returns the digest and size of a file as a descriptor. Reads the whole file.
         pub fn describe(
             path: &Path,
             media_type: MediaType,

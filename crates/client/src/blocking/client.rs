@@ -31,8 +31,8 @@ use crate::repository::RemoteRepository;
 /// let client = blocking::Client::from(Client::builder().build());
 /// ```
 ///
-/// A client that is used in both ways belongs to an async runtime, which must keep running during
-/// blocking calls. Prefer to use it in one way only.
+/// A client that is used for both async and blocking calls belongs to an async runtime, which must
+/// keep running during blocking calls. Prefer to use a client in one way only.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     inner: AsyncClient,
@@ -64,7 +64,7 @@ impl Client {
         pub fn with_limits(&self, limits: Limits) -> Self;
         /// Resolves a reference to the descriptor of its manifest.
         pub fn resolve(&self, reference: &ManifestReference) -> Result<Descriptor>;
-        /// Fetches the manifest of a reference, checked against its digest.
+        /// Fetches the manifest of a reference, and verifies its digest.
         pub fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest>;
         /// Copies one image from a location to another.
         pub fn copy(
@@ -78,7 +78,7 @@ impl Client {
         /// Explains how this client authenticates for a repository; see
         /// [`Client::explain_auth`](AsyncClient::explain_auth).
         pub fn explain_auth(&self, repository: &Repository, scopes: &[Scope]) -> Result<AuthReport>;
-        /// Returns the repositories of a registry, by namespace.
+        /// Returns the repositories of a registry, grouped by namespace.
         pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces>;
         /// Sends a custom request.
         pub fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply>;
@@ -103,7 +103,7 @@ impl Client {
             registry: &RegistryName,
             options: ListOptions<RepositoryName>,
         ) -> Listing<RepositoryName>;
-        /// Returns the repositories of a registry, kept until they are refreshed.
+        /// Returns a listing of a registry's repositories that is cached until it is refreshed.
         #[must_use]
         pub fn cached_catalog(&self, registry: &RegistryName) -> CachedListing<RepositoryName>;
     }
@@ -130,7 +130,7 @@ pub struct RawReply {
 }
 
 impl RawReply {
-    /// Returns the URL that answered, after redirects.
+    /// Returns the URL of the reply, after redirects.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.inner.uri
@@ -148,7 +148,7 @@ impl RawReply {
         &self.inner.headers
     }
 
-    /// Returns the body, to be read as it arrives.
+    /// Returns a stream that reads the body as it arrives.
     #[must_use]
     pub fn into_reader(self) -> BlobStream {
         self.inner.into_stream().into()

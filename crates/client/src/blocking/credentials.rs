@@ -27,7 +27,7 @@ pub struct CredentialStore<S> {
 }
 
 impl<S> CredentialStore<S> {
-    /// Returns the store, for example for
+    /// Returns the async store, for example for
     /// [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
     pub fn into_inner(self) -> S {
         self.inner
@@ -44,8 +44,8 @@ impl<S: AsyncStore> CredentialStore<S> {
         ) -> Result<Credential>;
     }
 
-    /// Returns the result of [`get`](Self::get), preceded by the results that it skips, in order;
-    /// see [`CredentialStore::look`](AsyncStore::look).
+    /// Returns the result of [`get`](Self::get), preceded by the results that `get` skips, in
+    /// order; see [`CredentialStore::look`](AsyncStore::look).
     pub fn look(
         &self,
         registry: &RegistryName,
@@ -60,18 +60,18 @@ impl CredentialStore<DockerConfig> {
     forward! { DockerConfig:
         /// Stores a user and password for a registry, and replaces an existing entry.
         pub fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn>;
-        /// Removes the entry for a registry or a path below it; returns true if there was one.
+        /// Removes the entry for a registry or a path below it; returns true if the entry existed.
         pub fn remove(&mut self, key: &CredentialKey) -> Result<bool>;
     }
 }
 
 impl CredentialStore<CredentialHelper> {
     forward! { CredentialHelper:
-        /// Returns the helper's credential for a registry; `None` if it has none.
+        /// Returns the helper's credential for a registry, or `None` if the helper has none.
         pub fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>>;
         /// Stores a user and password for a registry with the helper.
         pub fn store(&self, registry: &RegistryName, login: &Login) -> Result<()>;
-        /// Removes a registry from the helper; returns true if the helper had it.
+        /// Removes a registry's entry from the helper; returns true if the entry existed.
         pub fn erase(&self, registry: &RegistryName) -> Result<bool>;
         /// Lists the helper's entries: servers, each with its user, ordered by server.
         pub fn list(&self) -> Result<Vec<(String, String)>>;

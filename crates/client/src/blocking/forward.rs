@@ -1,13 +1,14 @@
 //! Generates functions that only call an async function and wait for it, in this crate and in
 //! crates that extend it.
 
-/// Generates the functions of a table. Each calls one async function and waits for it with
-/// [`wait`](super::wait), so that an entry does not compile if its async function was removed or
+/// Generates the functions of a table. Each function calls one async function and waits for it with
+/// [`wait`](super::wait). An entry therefore does not compile if its async function was removed or
 /// changed.
 ///
-/// Place a table in an `impl` of a type that stores the async value in its field `inner`. It begins
-/// with that value's type or trait. An entry is a signature with its description; the macro adds
-/// the section on errors. An entry has one of these forms, depending on the function that it calls:
+/// Place a table in an `impl` of a type that stores the async value in its field `inner`. The table
+/// begins with the type or trait of that value. An entry is a signature with its description. The
+/// macro adds the section on errors. An entry has one of these forms, depending on the function
+/// that it calls:
 ///
 /// ```text
 /// forward! { Target:
@@ -20,9 +21,9 @@
 /// }
 /// ```
 ///
-/// An entry without `self` calls the function of the same name of that type or module. An entry
-/// that does not return a `Result` calls a method that is not async, for example one that starts a
-/// listing.
+/// An entry without `self` calls the function with the same name in the type or module of the
+/// table. An entry that does not return a `Result` calls a method that is not async, for example
+/// one that starts a listing.
 ///
 /// The macro converts the returned value, for example an async upload to a blocking one.
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! Listings: iterators, and cached ones.
+//! Listings as iterators, and cached listings.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::runtime::wait;
 
 /// A listing: an iterator that requests a page when it has no items left.
 ///
-/// Ends after the first error. Dropping it stops the listing; no page is fetched ahead.
+/// Ends after the first error. Fetches no page in advance. Dropping the iterator stops the listing.
 #[derive(Debug)]
-#[must_use = "no page is requested before it is iterated over"]
+#[must_use = "no page is requested until the listing is iterated over"]
 pub struct Listing<T> {
     pages: Pages<T>,
     at_hand: VecDeque<T>,
@@ -21,7 +21,7 @@ pub struct Listing<T> {
 }
 
 impl<T: Send + 'static> Listing<T> {
-    /// Returns all items, in memory.
+    /// Reads all items into memory.
     ///
     /// # Errors
     /// The first error of the listing.
@@ -74,9 +74,9 @@ pub struct CachedListing<T> {
 
 impl<T: Send + Sync + 'static> CachedListing<T> {
     forward! { AsyncCached:
-        /// Returns all items: the cached ones, or else the current ones.
+        /// Returns all cached items, and fetches them first if none are cached.
         pub fn all(&self) -> Result<Arc<[T]>>;
-        /// Fetches all current items, and replaces the cached ones.
+        /// Fetches all current items, and replaces the cached items.
         pub fn refresh(&self) -> Result<Arc<[T]>>;
     }
 }

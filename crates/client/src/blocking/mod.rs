@@ -37,10 +37,10 @@
 //! | credential stores and helpers | [`CredentialStore`] |
 //! | [`blob_file`](crate::blob_file) | [`blob_file`] |
 //!
-//! This module owns the thread that drives all connections, which the first call starts, and the
-//! wait for it. Use [`wait`] for async functions without a blocking form. [`Store::new`] accepts
-//! every store, [`Listing::from`] converts listings to iterators, and [`BlobStream::from`] converts
-//! streams to readers.
+//! This module owns the thread that drives all connections. The first call starts the thread. Use
+//! [`wait`] for async functions without a blocking form. [`Store::new`] accepts every store,
+//! [`Listing::from`] converts listings to iterators, and [`BlobStream::from`] converts streams to
+//! readers.
 //!
 //! ```
 //! use longshore::blocking::{Store, wait};

@@ -45,12 +45,12 @@ impl Store<RemoteRepository> {
         pub fn resume_upload(&self, location: &str) -> Result<Upload>;
         /// Lists the tags, after a given start and in pages of a given size.
         pub fn tags_with(&self, options: ListOptions<Tag>) -> Listing<Tag>;
-        /// Returns the tags, kept until they are refreshed.
+        /// Returns a listing of the tags that is cached until it is refreshed.
         #[must_use]
         pub fn cached_tags(&self) -> CachedListing<Tag>;
     }
 
-    /// Sends a blob in one request; returns the session if the registry requires one.
+    /// Sends a blob in one request. Returns an upload session if the registry requires a session.
     ///
     /// # Errors
     /// Same as [`post_blob`](RemoteRepository::post_blob).
@@ -101,11 +101,12 @@ impl Upload {
         /// Sends all bytes of a reader; returns their number.
         pub fn append_reader(&mut self, content: impl Read + Send + 'static) -> Result<u64>
             = append_stream(stream(content));
-        /// Returns the number of bytes that the registry has; `None` if its reply does not say.
+        /// Returns the number of bytes that the registry has, or `None` if its reply does not state
+        /// it.
         pub fn status(&mut self) -> Result<Option<u64>>;
         /// Completes the blob without sending more content.
         pub fn finish(&mut self, digest: &Digest) -> Result<()>;
-        /// Completes the blob with its last `size` bytes, which may be all of it.
+        /// Completes the blob with its last `size` bytes, which may be the whole blob.
         pub fn finish_with(
             &mut self,
             digest: &Digest,

@@ -10,11 +10,11 @@ use std::thread::{self, Thread, ThreadId};
 use longshore_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle};
 
-/// Runs a future to its end on this thread, and returns its result.
+/// Runs a future to completion on this thread, and returns its result.
 ///
-/// This function is the basis of this module. With it, every async function of longshore can
-/// be used without an async runtime. It may be called within another runtime, where it blocks the
-/// calling thread, like any slow function.
+/// This function is the basis of this module. With it, every async function of longshore can be
+/// used without an async runtime. `wait` may be called within another runtime, where it blocks the
+/// calling thread.
 ///
 /// ```
 /// use longshore::{Memory, Source as _, blocking};
@@ -33,11 +33,12 @@ pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let driver = driver()?;
     if thread::current().id() == driver.thread {
         return Err(Error::new(ErrorKind::Unsupported)
-            .detail("a blocking call from within longshore's own thread")
-            .with_hint("Call it from another thread, or use the async API."));
+            .detail("a blocking call on the thread that drives longshore's connections")
+            .with_hint("Make the call on another thread, or use the async API."));
     }
     let _entered = driver.handle.enter();
-    // When this is called in a task of another runtime, that task's budget must not end the wait.
+    // If the caller is a task of another runtime, the cooperative budget of that task must not
+    // limit the future.
     let mut future = pin!(tokio::task::unconstrained(future));
     let alarm = Arc::new(Alarm { sleeper: thread::current(), rung: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&alarm));
@@ -49,8 +50,8 @@ pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-/// Wakes a thread. Each wait has its own alarm, so that nested waits do not take each other's
-/// wake-ups.
+/// A waker for a thread. Each wait has its own alarm, so that a nested wait does not consume the
+/// wake-ups of the outer wait.
 struct Alarm {
     sleeper: Thread,
     rung: AtomicBool,
@@ -71,7 +72,7 @@ impl Wake for Alarm {
     }
 }
 
-/// The runtime, and the thread that runs it as long as the process lives.
+/// The runtime, and the thread that runs it until the process exits.
 #[derive(Clone)]
 struct Driver {
     handle: Handle,
@@ -91,7 +92,7 @@ fn driver() -> Result<Driver> {
 fn start() -> Result<Driver> {
     let no_thread = |e| {
         let error = Error::new(ErrorKind::Io).with_source(e);
-        error.detail("no thread can be started to drive connections")
+        error.detail("cannot start the thread that drives connections")
     };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
     let handle = runtime.handle().clone();
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn wait_is_an_error_on_the_driver_thread() {
+    fn wait_fails_on_the_driver_thread() {
         let error = wait(async {
             let within = tokio::spawn(async { wait(async { Ok(()) }) });
             within.await.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))?
@@ -141,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn wait_works_within_another_runtime() {
-        // This polls more often than a task of that runtime may do at once.
+        // This loop polls more often than the budget of a task allows.
         let turns = async {
             for _ in 0..1000 {
                 let (say, heard) = tokio::sync::oneshot::channel();

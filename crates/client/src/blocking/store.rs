@@ -23,8 +23,8 @@ use super::runtime::wait;
 
 /// A repository in any kind of store: at a registry, in a layout, in an archive or in memory.
 ///
-/// Its operations depend on which of [`Source`], [`Target`] and [`Delete`] it implements. Cheap
-/// to clone; clones are the same store.
+/// Its operations depend on which of [`Source`], [`Target`] and [`Delete`] the async store
+/// implements. Cheap to clone; clones are the same store.
 ///
 /// ```
 /// use std::io::Read as _;
@@ -58,7 +58,7 @@ impl<S: ?Sized> Store<S> {
 
 impl<S: Source + ?Sized> Store<S> {
     forward! { SourceExt:
-        /// Returns digest and size of an existing blob, as a descriptor to open it with.
+        /// Returns a descriptor of an existing blob, with its digest and size.
         pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
     }
 
@@ -71,11 +71,11 @@ impl<S: Source + ?Sized> Store<S> {
         pub fn origin(&self) -> Option<&Repository>;
         /// Returns media type, digest and size of a manifest.
         pub fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor>;
-        /// Returns a manifest. If selected by digest, it has that digest.
+        /// Returns a manifest. A manifest selected by digest has that digest.
         pub fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest>;
         /// Opens a blob, verified as it is read.
         pub fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader>;
-        /// Opens a part of a blob, in bytes from its start, excluding the end. Not verified.
+        /// Opens a byte range of a blob. The bytes are not verified.
         pub fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream>;
         /// Returns the size in bytes of a blob, or `None` if it does not exist.
         pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
@@ -84,21 +84,22 @@ impl<S: Source + ?Sized> Store<S> {
         /// Reads an image's configuration, which describes its layers and history. For an index,
         /// choose the manifest with [`select_image`](Self::select_image) first.
         pub fn image(&self, manifest: RawManifest) -> Result<Image> = fn Image::read;
-        /// Returns the image for a platform. Selects it from the index if the manifest is one.
+        /// Returns the image for a platform. If the manifest is an index, selects the image from
+        /// the index.
         pub fn select_image(&self, manifest: RawManifest, platform: &Platform) -> Result<RawManifest>
             = fn select_image;
-        /// Lists the images that a manifest offers, each with its platform.
+        /// Lists the images that a manifest contains, each with its platform.
         pub fn list_images(&self, manifest: &RawManifest) -> Result<Vec<Descriptor>> = fn list_images;
-        /// Writes the blobs that a manifest lists to a folder, each under its title, or under its
-        /// digest if it has none; returns their paths.
+        /// Writes the blobs that a manifest lists to a folder, and returns their paths. The name of
+        /// each file is the blob's title, or else its digest.
         pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
             = fn pull_files;
         /// Returns a manifest builder whose config exists in this store; see
         /// [`Pack::with_existing_config`].
         pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
             = fn Pack::with_existing_config;
-        /// Lists the tags, ordered by text if the store sorts them; only those after `after`, if
-        /// given.
+        /// Lists the tags, or only the tags after `after`, if given. They are ordered by text if
+        /// the store sorts them.
         pub fn tags(&self, after: Option<&Tag>) -> Listing<Tag>;
         /// Lists the manifests whose `subject` is this digest.
         pub fn referrers(
@@ -132,7 +133,7 @@ impl<S: Source + ?Sized> Store<S> {
             .map(BlobStream::from)
     }
 
-    /// Writes one file that a manifest lists below a folder; returns its path.
+    /// Writes one of a manifest's files below a folder, and returns its path.
     ///
     /// # Errors
     /// Same as [`Placed::write`].
@@ -143,7 +144,7 @@ impl<S: Source + ?Sized> Store<S> {
 
 impl<S: Target + ?Sized> Store<S> {
     forward! { TargetExt:
-        /// Writes a blob unless the store has it. Returns how the store got it.
+        /// Writes a blob unless the store has it. Returns how the store obtained the blob.
         pub fn ensure_blob(
             &self,
             descriptor: &Descriptor,
@@ -155,15 +156,15 @@ impl<S: Target + ?Sized> Store<S> {
             media_type: MediaType,
             content: impl Into<Bytes>,
         ) -> Result<Descriptor>;
-        /// Writes a file as a blob, and returns its descriptor. It is read once for its digest, and
-        /// once to be sent.
+        /// Writes a file as a blob, and returns its descriptor. The file is read twice: once for
+        /// its digest, and once for its content.
         pub fn push_file(&self, media_type: MediaType, path: &Path) -> Result<Descriptor>;
     }
 
     forward! { Target:
         /// Checks whether the store already has the correct content, so that it need not be sent.
         pub fn holds(&self, node: Node<'_>) -> Result<Presence>;
-        /// Writes a blob: bytes, a file, another store's blob, or a [reader's](super::body).
+        /// Writes a blob from bytes, a file, another store's blob or a [reader](super::body).
         pub fn push_blob(
             &self,
             descriptor: &Descriptor,
@@ -178,8 +179,8 @@ impl<S: Target + ?Sized> Store<S> {
         ) -> Result<Descriptor> = push_stream(stream(reader), digest);
         /// Writes a manifest's exact bytes, and points `tag` at it, if given.
         pub fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
-        /// Publishes the written content, in a store that appears as a whole: an archive writes its
-        /// file.
+        /// Publishes the written content, if the store is published as a whole. For example, an
+        /// archive writes its file.
         pub fn finish(&self) -> Result<()>;
         /// Adds tags to an existing manifest.
         pub fn add_tags(&self, selector: &TagOrDigest, tags: &[Tag]) -> Result<Descriptor>
@@ -212,7 +213,7 @@ impl<S: Delete + ?Sized> Store<S> {
 }
 
 impl Store<Layout> {
-    /// Opens a layout that exists.
+    /// Opens an existing layout.
     ///
     /// # Errors
     /// Same as [`Layout::open`].
@@ -220,7 +221,7 @@ impl Store<Layout> {
         wait(Layout::open(root)).map(Self::new)
     }
 
-    /// Opens a layout, and creates the folder and the files of a layout if they do not exist.
+    /// Opens a layout, and creates its folder and files if they do not exist.
     ///
     /// # Errors
     /// Same as [`Layout::create`].
@@ -228,7 +229,7 @@ impl Store<Layout> {
         wait(Layout::create(root)).map(Self::new)
     }
 
-    /// Returns the same layout for one entry: see [`Layout::under`].
+    /// Returns the same layout, restricted to one entry; see [`Layout::under`].
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self::new(self.inner.under(name))
@@ -263,6 +264,6 @@ impl<S: fmt::Debug + ?Sized> fmt::Debug for Store<S> {
 }
 
 forward! { Pack:
-    /// Adds a file of any size to a pack, as a layer under its own name.
+    /// Adds a file of any size to a pack, as a layer titled with its file name.
     pub fn file_at(pack: Pack, path: &Path, media_type: MediaType) -> Result<Pack>;
 }

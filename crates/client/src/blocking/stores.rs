@@ -41,7 +41,7 @@ impl Stores {
         pub fn tags(&self, location: &Location) -> Result<Vec<Tag>>;
         /// Lists the full names of all images in a docker-archive.
         pub fn references(&self, location: &Location) -> Result<Vec<Reference>>;
-        /// Opens a location for writing, and creates a layout or archive that does not exist.
+        /// Opens a location for writing, and creates the layout or archive if it does not exist.
         pub fn create(&self, location: &Location) -> Result<Store<dyn Target>>;
         /// Checks that a target can be created. Creates nothing.
         pub fn check_target(&self, location: &Location) -> Result<()>;
@@ -55,7 +55,7 @@ impl Stores {
 }
 
 impl Client {
-    /// Returns an opener of locations that uses this client. Create one for each task.
+    /// Returns a [`Stores`] that uses this client. Create a new one for each task.
     #[must_use]
     pub fn stores(&self) -> Stores {
         Stores { inner: self.shared().stores() }
@@ -68,7 +68,7 @@ impl From<AsyncStores> for Stores {
     }
 }
 
-/// Copies from one repository to another, and remembers the content that it has handled.
+/// A copier from one repository to another, which handles each manifest and blob only once.
 ///
 /// Configure an async copier and convert it:
 ///
@@ -99,7 +99,7 @@ impl Copier {
     /// like [`Copier::copy_tags`](AsyncCopier::copy_tags).
     ///
     /// # Errors
-    /// Fails only if called within another blocking call. A failed tag is part of the result.
+    /// Only the errors of [`wait`](fn@super::wait) itself. A failed tag is part of the result.
     pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<TagOutcome>> {
         wait(async { Ok(self.inner.copy_tags(tags).await) })
     }

@@ -1,4 +1,4 @@
-//! Reads `certs.d`: folders in which other tools keep certificates for registries.
+//! Reads `certs.d`: folders in which other tools store certificates for registries.
 
 use std::fs;
 use std::io;
@@ -9,14 +9,14 @@ use longshore_core::{Error, ErrorKind, RegistryName, Result};
 use super::{ClientCertificate, RootCertificates};
 use crate::environment::Environment;
 
-/// Folders with one subfolder per registry, in the layout of Docker and the containers tools:
-/// `certs.d/<host:port>/` with `*.crt` (authorities to trust), and `*.cert` with a `*.key` of the
-/// same name (a certificate to present). Only the first folder with a subfolder for a registry is
-/// used.
+/// Folders with one subfolder of certificates per registry, in the layout of Docker and Podman. A
+/// subfolder `certs.d/<host:port>/` has `*.crt` files (authorities to trust), and `*.cert` files
+/// each with a `*.key` of the same name (client certificates). Only the first folder with a
+/// subfolder for a registry is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFolders(Vec<PathBuf>);
 
-/// The content of a registry's folder.
+/// The certificates in a registry's folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) root_certificates: Option<RootCertificates>,
@@ -24,7 +24,7 @@ pub(crate) struct Found {
 }
 
 impl CertificateFolders {
-    /// Uses these folders in this order.
+    /// Makes a list of folders, which are searched in this order.
     #[must_use]
     pub fn new(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         Self(folders.into_iter().collect())
@@ -43,16 +43,17 @@ impl CertificateFolders {
         Self(own.into_iter().chain(system).collect())
     }
 
-    /// Returns true if there is a folder for a registry.
+    /// Returns true if a registry has a folder.
     pub(crate) fn has(&self, name: &RegistryName) -> bool {
         self.0.iter().any(|folder| folder.join(name.as_str()).is_dir())
     }
 
-    /// Returns the certificates for a registry. `names` are the names that its folder may have.
+    /// Returns the certificates for a registry. `names` are the possible names of the registry's
+    /// folder.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) for a certificate without its key, a key without its
-    /// certificate, or a malformed file; [`Io`](ErrorKind::Io) for a file that cannot be read. Each
+    /// certificate, or a malformed file. [`Io`](ErrorKind::Io) for a file that cannot be read. Each
     /// error names the file.
     pub(crate) fn find(&self, names: &[RegistryName]) -> Result<Found> {
         for folder in &self.0 {
@@ -69,8 +70,8 @@ impl CertificateFolders {
     }
 }
 
-/// Returns true if a file does not exist or this user may not read it. A folder that only root may
-/// read is treated as missing for other users.
+/// Returns true if a folder does not exist, or if this user may not read it. For other users, a
+/// folder that only root may read counts as missing.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -103,7 +104,7 @@ fn read(folder: &Path, entries: fs::ReadDir) -> Result<Found> {
         require(certificate, &key)?;
         let pair = ClientCertificate::from_pem(&content(certificate)?, &content(&key)?)
             .map_err(|e| in_file(certificate, e))?;
-        // If there are several, the first by name is presented.
+        // If there are several client certificates, the first by name is presented.
         found.client_certificate.get_or_insert(pair);
     }
     Ok(found)
@@ -113,7 +114,7 @@ fn require(there: &Path, other: &Path) -> Result<()> {
     match other.is_file() {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::Invalid).at(there.display()).detail(format!(
-            "a client certificate needs both files, but there is no {}",
+            "the other file of this client certificate is missing: {}",
             other.display()
         ))),
     }

@@ -1,4 +1,4 @@
-//! Certificates that users trust in addition to the system's, and certificates that they present.
+//! Certificates to trust in addition to the system's, and client certificates.
 
 mod folder;
 
@@ -14,7 +14,7 @@ use rustls::sign::CertifiedKey;
 
 pub use folder::CertificateFolders;
 
-/// Certificates of authorities to trust.
+/// The certificates of authorities to trust.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RootCertificates(Arc<[CertificateDer<'static>]>);
 
@@ -22,19 +22,20 @@ impl RootCertificates {
     /// Parses one or more certificates from PEM text.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if there is no certificate, or if one is malformed.
+    /// [`Invalid`](ErrorKind::Invalid) if there is no certificate, or if a certificate is
+    /// malformed.
     pub fn from_pem(pem: &[u8]) -> Result<Self> {
         let invalid = || Error::new(ErrorKind::Invalid).at("root certificate");
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
             .map_err(|e| invalid().detail(format!("not a PEM file: {e}")))?;
         if certificates.is_empty() {
-            return Err(invalid().detail("there is no certificate in the PEM file"));
+            return Err(invalid().detail("the PEM file has no certificate"));
         }
         Ok(Self(certificates.into()))
     }
 
-    /// Returns these certificates together with others.
+    /// Returns these certificates and others combined.
     #[must_use]
     pub fn and(&self, others: &Self) -> Self {
         Self(self.iter().chain(others.iter()).cloned().collect())
@@ -45,7 +46,7 @@ impl RootCertificates {
     }
 }
 
-/// A certificate to present to servers that request one, and its private key.
+/// A client certificate, presented to servers that request one, and its private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate(Arc<Pair>);
 
@@ -56,22 +57,22 @@ struct Pair {
 }
 
 impl ClientCertificate {
-    /// Parses a certificate and its private key from PEM text. The rest of its chain may
-    /// follow the certificate. The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted.
+    /// Parses a certificate and its private key from PEM text. The rest of the certificate's chain
+    /// may follow the certificate. The key may be PKCS #8, PKCS #1 or SEC 1, and must not be
+    /// encrypted.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if either is missing or malformed, or the key does not
-    /// match.
+    /// [`Invalid`](ErrorKind::Invalid) if the certificate or the key is missing or malformed, or if
+    /// they do not match.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self> {
         let invalid = || Error::new(ErrorKind::Invalid).at("client certificate");
         let chain = RootCertificates::from_pem(certificate)
-            .map_err(|_| invalid().detail("there is no certificate in the PEM file"))?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| {
-            invalid().detail(format!("there is no private key in the PEM file: {e}"))
-        })?;
+            .map_err(|_| invalid().detail("the PEM file has no certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|e| invalid().detail(format!("the PEM file has no private key: {e}")))?;
         let chain: Vec<_> = chain.iter().cloned().collect();
         let signing = ring::sign::any_supported_type(&key)
-            .map_err(|e| invalid().detail("the private key cannot be used").with_source(e))?;
+            .map_err(|e| invalid().detail("the private key is not supported").with_source(e))?;
         let pair = CertifiedKey::new(chain.clone(), signing);
         match pair.keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {

@@ -1,4 +1,4 @@
-//! The client's methods for authentication: its settings, tokens, and the report about its steps.
+//! The client's methods for authentication: its settings, tokens, and a report of its steps.
 
 use std::num::NonZeroUsize;
 
@@ -11,14 +11,15 @@ use crate::credentials::Secret;
 impl Client {
     /// Gets a token for a repository from its registry's token service.
     ///
-    /// Sends `GET /v2/`, and requests a token from the service that its challenge names. Uses no
-    /// cached token, and caches none.
+    /// Sends `GET /v2/`, and requests a token from the service that the challenge names. Does not
+    /// use the token cache.
     ///
     /// - `scopes`: the scopes to request. They also select the credentials. Default: pull.
     ///
     /// # Errors
-    /// [`Unsupported`](longshore_core::ErrorKind::Unsupported) if the registry has no tokens;
-    /// [`Unauthorized`](longshore_core::ErrorKind::Unauthorized) if the service refuses.
+    /// [`Unsupported`](longshore_core::ErrorKind::Unsupported) if the registry has no token
+    /// service; [`Unauthorized`](longshore_core::ErrorKind::Unauthorized) if the service refuses
+    /// the request.
     ///
     /// Source: Docker Registry v2, "Token Authentication Specification".
     pub async fn fetch_token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token> {
@@ -30,14 +31,14 @@ impl Client {
 
     /// Explains, step by step, how this client authenticates for a repository.
     ///
-    /// Queries every source of credentials, the registry, its token service, and then a page of the
-    /// repository's tags. Failures are part of the report.
+    /// Queries every source of credentials, the registry and its token service, and then requests a
+    /// page of the repository's tags. Failures are part of the report.
     ///
     /// - `scopes`: the scopes to request. They also select the credentials. Default: pull.
     ///
     /// # Errors
-    /// [`Invalid`](longshore_core::ErrorKind::Invalid) if the registry's name is not a host's; any
-    /// error of [`Scheme::Detect`](crate::Scheme::Detect).
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid) if the registry's name is not a valid host
+    /// name; any error of [`Scheme::Detect`](crate::Scheme::Detect).
     pub async fn explain_auth(
         &self,
         repository: &Repository,
@@ -50,7 +51,7 @@ impl Client {
     }
 }
 
-/// Returns the scopes to request; pull if there are none.
+/// Returns the scopes to request. Default: pull.
 fn requested_scopes(repository: &Repository, scopes: &[Scope]) -> Scopes {
     match scopes {
         [] => Scopes::new([Scope::repository(repository.name(), &["pull"])]),
@@ -73,10 +74,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a token for a registry, obtained elsewhere. It is sent from the first request on.
+    /// Sets an existing token for a registry. The token is sent from the first request on.
     ///
-    /// The token is used until the registry refuses it, for requests that `scope` covers, or for
-    /// all requests if `scope` is `None`.
+    /// The token is used for requests that `scope` covers, or for all requests if `scope` is
+    /// `None`, until the registry refuses it.
     #[must_use]
     pub fn token(mut self, registry: RegistryName, scope: Option<Scope>, token: Secret) -> Self {
         self.presets.push(PresetToken { registry, scope, token });

@@ -81,14 +81,14 @@ impl ClientBuilder {
     }
 
     /// Sets the folders with certificates for registries without configured certificates. Default:
-    /// none. [`CertificateFolders::from_environment`] returns those of Docker and Podman.
+    /// none. [`CertificateFolders::from_environment`] returns the folders of Docker and Podman.
     #[must_use]
     pub fn certificate_folders(mut self, folders: CertificateFolders) -> Self {
         self.config.folders = folders;
         self
     }
 
-    /// Sets a resolver that replaces the system's.
+    /// Sets a resolver that replaces the system's resolver.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
         self.config.resolver = Some(Arc::new(resolver));
@@ -123,8 +123,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the page size of listings. By default the registry decides. Many registries then send
-    /// all entries at once, which takes distribution a quarter of the time.
+    /// Sets the page size of listings. By default the registry determines it. Many registries then
+    /// send all entries in one page. With distribution, such a listing takes a quarter of the time.
     #[must_use]
     pub fn page_size(mut self, entries: NonZeroUsize) -> Self {
         self.page_size = Some(entries);

@@ -1,4 +1,4 @@
-//! The client: sends requests to any registry, and creates repositories.
+//! The client, which sends requests to any registry.
 
 mod authentication;
 mod builder;
@@ -45,9 +45,8 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Returns the same client with other limits, for some calls. Clients share tokens and what
-    /// they have learned about registries. They also share connections, unless [`Limits::connect`]
-    /// differs.
+    /// Returns the same client with other limits. Both clients share tokens and the detected
+    /// settings of registries. They also share connections, unless [`Limits::connect`] differs.
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self { limits: Arc::new(limits), ..self.clone() }
@@ -84,7 +83,7 @@ impl Client {
         self.repository(reference.repository()).resolve(reference.selector()).await
     }
 
-    /// Fetches the manifest of a reference, checked against its digest.
+    /// Fetches the manifest of a reference, and verifies its digest.
     ///
     /// Sends `GET /v2/<name>/manifests/<reference>`.
     ///
@@ -120,10 +119,11 @@ impl Client {
         crate::catalog::pages(self.exchange(registry), &self.shared, options)
     }
 
-    /// Returns the repositories of a registry, listed on first use and kept until refreshed. Sends
-    /// nothing.
+    /// Returns a listing of a registry's repositories that is fetched on first use and cached until
+    /// it is refreshed. Sends nothing.
     ///
-    /// `catalog.all().await?.iter().cloned().collect::<Namespaces>()` sorts them by namespace.
+    /// `catalog.all().await?.iter().cloned().collect::<Namespaces>()` groups the repositories by
+    /// namespace.
     #[must_use]
     pub fn cached_catalog(&self, registry: &RegistryName) -> CachedListing<RepositoryName> {
         let (client, registry) = (self.clone(), registry.clone());
@@ -140,11 +140,11 @@ impl Client {
 
     /// Pings a registry without credentials, and returns its description.
     ///
-    /// Sends `GET /v2/`. A registry that requires credentials is a result, not an error.
+    /// Sends `GET /v2/`. A registry that requires credentials is not an error.
     ///
     /// # Errors
     /// [`Transport`](longshore_core::ErrorKind::Transport) or
-    /// [`Timeout`](longshore_core::ErrorKind::Timeout) if it does not answer;
+    /// [`Timeout`](longshore_core::ErrorKind::Timeout) if the registry does not reply;
     /// [`Protocol`](longshore_core::ErrorKind::Protocol) if the server is not a registry.
     ///
     /// Source: distribution-spec v1.1.1, "Determining Support" (end-1).
@@ -155,14 +155,15 @@ impl Client {
     /// Detects how to reach a registry: over HTTPS with a valid certificate, else over HTTPS with
     /// any certificate, else over plain HTTP.
     ///
-    /// Sends `GET /v2/` in each of these ways until one reaches a registry. Logs a warning if it
-    /// falls back. Certificates or verification settings for this registry prevent fallbacks, as
+    /// Sends `GET /v2/` in each of these ways until one reaches a registry. Logs a warning for a
+    /// fallback. Certificates or verification settings for this registry prevent fallbacks, as
     /// [`Scheme::Detect`](crate::Scheme::Detect) describes. A client with that scheme calls this
-    /// once per registry.
+    /// method once per registry.
     ///
-    /// Returns this client's settings for the registry, with scheme and verification filled in.
-    /// Another client can use them. They record a fallback in
-    /// [`fallback`](RegistrySettings::fallback), so that it does not permit sending secrets.
+    /// Returns this client's settings for the registry, including the detected scheme and
+    /// verification. Another client can use these settings. They record a fallback in
+    /// [`fallback`](RegistrySettings::fallback), so that the fallback does not permit sending
+    /// secrets.
     ///
     /// # Errors
     /// The failure of the first attempt, if no permitted way reaches a registry.
@@ -188,15 +189,17 @@ impl Client {
     ///
     /// # Errors
     /// [`Unauthorized`](longshore_core::ErrorKind::Unauthorized) or
-    /// [`Denied`](longshore_core::ErrorKind::Denied) if they are refused, with their source.
+    /// [`Denied`](longshore_core::ErrorKind::Denied) if the credentials are refused. The error
+    /// names their source.
     pub async fn check_credentials(&self, registry: &RegistryName) -> Result<()> {
         crate::ping::check_credentials(&self.exchange(registry)).await
     }
 
-    /// Sends a custom request with the same authentication, retries, redirects and log as all
-    /// others. Any status is a reply.
+    /// Sends a custom request with the same authentication, retries, redirects and log as all other
+    /// requests. Returns the reply, whatever its status.
     ///
-    /// Credentials are sent to the registry's own origin only. The first request goes there.
+    /// The first request is sent to the registry's own origin. Credentials are sent only to this
+    /// origin.
     ///
     /// # Errors
     /// [`Invalid`](longshore_core::ErrorKind::Invalid) for a target that is not at the registry;
@@ -205,9 +208,9 @@ impl Client {
         crate::raw::send(&self.exchange(registry), request).await
     }
 
-    /// Sends a custom request, like [`request`](Self::request), and reads the document in its
-    /// reply: a 200 of at most `limit` bytes. If the document breaks off, the request is sent
-    /// again.
+    /// Sends a custom request, like [`request`](Self::request), and reads the document in its 200
+    /// reply, of at most `limit` bytes. If the connection breaks before the end of the document,
+    /// the request is sent again.
     ///
     /// # Errors
     /// The error of any other status; [`TooLarge`](longshore_core::ErrorKind::TooLarge) for a

@@ -97,7 +97,7 @@ async fn a_decompression_bomb_is_stopped_at_the_limit() {
     assert_eq!(most, CHUNK_SIZE);
     let error = Coding::Gzip.document(chunks(&bomb, 1 << 20), 1 << 20).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
-    // An endless series of empty members must end with an error too.
+    // An endless series of empty members must fail too.
     let empty = gzip(b"");
     let endless = stream::repeat(Bytes::from(empty.repeat(1000))).map(Ok);
     let error = Coding::Gzip.document(BlobStream::new(endless), 100).await.unwrap_err();

@@ -1,8 +1,8 @@
 //! Settings: how to reach registries, and timeouts.
 //!
-//! Plain values. [`ClientBuilder`](crate::ClientBuilder) stores them. The transport calls
-//! [`Config::of`] for every address that it connects to, which may be a registry's, a token
-//! service's or a storage service's.
+//! The settings are plain values, which [`ClientBuilder`](crate::ClientBuilder) stores. The
+//! transport calls [`Config::of`] for every address that it connects to, which may belong to a
+//! registry, a token service or a storage service.
 
 mod registry_url;
 mod settings;
@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) limits: Arc<Limits>,
     pub(crate) retry: RetryPolicy,
     pub(crate) user_agent: UserAgent,
-    /// The proxies; `None` means those of the environment.
+    /// The proxies. `None` means the proxies that the environment configures.
     pub(crate) proxies: Option<Proxies>,
     pub(crate) folders: CertificateFolders,
     pub(crate) resolver: Option<Arc<dyn Resolver>>,
@@ -43,18 +43,18 @@ pub(crate) struct Config {
 pub(crate) struct Resolved {
     pub(crate) rule: Rule,
     pub(crate) prefix: PathPrefix,
-    /// Root certificates. `None` here and in the next two fields means not set.
+    /// Root certificates. Here and in the next two fields, `None` means not set.
     pub(crate) root_certificates: Option<RootCertificates>,
     pub(crate) client_certificate: Option<ClientCertificate>,
     pub(crate) verification: Option<Verification>,
-    /// True if certificates or verification are set for this address itself.
+    /// True if certificates or verification are set specifically for this address.
     pub(crate) says_tls: bool,
-    /// True if these settings are a fallback of detection.
+    /// True if these settings are a fallback chosen by scheme detection.
     pub(crate) fallback: bool,
 }
 
 impl Resolved {
-    /// Returns true if certificates or verification are set, for this address or for all.
+    /// Returns true if certificates or verification are set, for this address or for all addresses.
     pub(crate) fn has_certificates(&self) -> bool {
         self.root_certificates.is_some()
             || self.client_certificate.is_some()
@@ -63,8 +63,8 @@ impl Resolved {
 }
 
 impl Config {
-    /// Returns the settings for an address, or the defaults for an address that cannot be a
-    /// registry's.
+    /// Returns the settings for an address, or the defaults for `None`: an address that cannot
+    /// belong to a registry.
     pub(crate) fn at(&self, address: Option<&RegistryName>) -> Resolved {
         match address {
             Some(address) => self.of(address),
@@ -85,12 +85,13 @@ impl Config {
         self.resolve(address, &self.own(address))
     }
 
-    /// Returns the settings that are set for an address itself.
+    /// Returns the settings that are set specifically for an address.
     pub(crate) fn own(&self, address: &RegistryName) -> RegistrySettings {
         self.registries.get(address).cloned().unwrap_or_default()
     }
 
-    /// Resolves the settings for an address. `own` are the settings that are set for it.
+    /// Resolves the settings for an address. `own` are the settings that are set specifically for
+    /// the address.
     pub(crate) fn resolve(&self, address: &RegistryName, own: &RegistrySettings) -> Resolved {
         let scheme = own.scheme.or(self.default.scheme).unwrap_or_default();
         let says_tls = own.root_certificates.is_some()
@@ -112,24 +113,25 @@ impl Config {
                 .cloned(),
             verification: own.verification().or(self.default.verification()),
             says_tls,
-            // The caller may have changed the settings since detection. Checked TLS is not a
-            // fallback.
+            // The caller may have changed the settings since detection. TLS with verification is
+            // not a fallback.
             fallback: own.fallback && (scheme == Scheme::Http || own.skips_by_fallback()),
         }
     }
 
-    /// Returns true if the caller set plain HTTP for this registry itself, which permits sending
-    /// credentials unencrypted. Settings for all registries do not permit that.
+    /// Returns true if the caller set plain HTTP specifically for this registry. Only such a
+    /// setting permits sending credentials unencrypted. A setting for all registries does not.
     pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
         let own = self.registries.get(registry);
         own.is_some_and(|own| own.scheme == Some(Scheme::Http) && !own.fallback)
     }
 
     /// Returns true if plain HTTP to an address stays within this machine. The address must be
-    /// `localhost` or a loopback address, and neither a proxy nor a setting may lead elsewhere.
+    /// `localhost` or a loopback address, and no proxy or setting may lead the connection
+    /// elsewhere.
     ///
-    /// `*.localhost` is not sufficient: without nss-myhostname, glibc looks it up in the network's
-    /// DNS.
+    /// `*.localhost` is not sufficient: without nss-myhostname, glibc looks such a name up in the
+    /// network's DNS.
     pub(crate) fn stays_here(&self, address: &RegistryName) -> bool {
         let (host, port) = (address.host(), address.port().unwrap_or(80));
         let is_here = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -140,7 +142,7 @@ impl Config {
                 None => self.resolver.is_none(),
             },
         };
-        // Proxies of the environment are not used for connections within this machine.
+        // Proxies from the environment are not used for connections within this machine.
         let proxies = self.proxies.as_ref();
         is_here && proxies.is_none_or(|proxies| proxies.of(false, host, port, true).is_none())
     }
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_for_loopback_enable_tls() {
+    fn verification_set_for_a_loopback_address_enables_tls() {
         let mut config = Config::default();
         let own = RegistrySettings {
             verification: Some(Verification::Full),

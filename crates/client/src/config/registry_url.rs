@@ -1,4 +1,4 @@
-//! A registry's base URL, as users write it.
+//! The base URL of a registry, in the form that users write.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,8 +14,9 @@ use crate::scheme::Scheme;
 
 /// A registry's base URL: `[http://|https://][user:password@]host[:port][/prefix]`.
 ///
-/// It is split into the registry's name in references, settings to reach it, and an optional login.
-/// A final `/v2` belongs to the API and is not part of the prefix. A query or fragment is ignored.
+/// The URL is split into the registry's name in references, settings to reach the registry, and an
+/// optional login. A final `/v2` belongs to the API and is not part of the prefix. A query and a
+/// fragment are ignored.
 ///
 /// ```
 /// use longshore::{Client, RegistryUrl};
@@ -39,8 +40,8 @@ impl RegistryUrl {
     /// Parses a base URL.
     ///
     /// # Errors
-    /// [`ParseError`] if it has no host, another scheme or an invalid port. The error does not
-    /// quote text that may be a password.
+    /// [`ParseError`] if the URL has no host, an unknown scheme, an invalid port, an invalid path
+    /// or a malformed login. The error does not quote text that may be a password.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         // A password may be anywhere before an '@', so text with an '@' is never quoted.
         let quoted = if text.contains('@') { "…" } else { text };
@@ -58,7 +59,9 @@ impl RegistryUrl {
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (login, address) = match authority.rsplit_once('@') {
             Some((login, address)) => (Some(login), address),
-            None if path.contains('@') => return Err(bad("a '/' in a password is written %2F")),
+            None if path.contains('@') => {
+                return Err(bad("a '/' in a password must be written as %2F"));
+            }
             None => (None, authority),
         };
         if address.is_empty() {
@@ -66,7 +69,8 @@ impl RegistryUrl {
         }
         let within = |e: ParseError| ParseError::new("registry URL", quoted, e.to_string());
         let registry = RegistryName::parse(address).map_err(within)?;
-        let login = login.map(|l| login_of(l).ok_or_else(|| bad("the user's name is unreadable")));
+        let login = login
+            .map(|l| login_of(l).ok_or_else(|| bad("the user or password is not valid UTF-8")));
         let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
         let prefix = PathPrefix::parse(path).map_err(bad)?;
         Ok(Self { registry, scheme, prefix, login: login.transpose()? })
@@ -84,20 +88,20 @@ impl RegistryUrl {
         self.scheme
     }
 
-    /// Returns the path before `/v2/`. Empty, or with a leading `/` and no trailing one.
+    /// Returns the path before `/v2/`. The path is empty, or has a leading `/` and no trailing `/`.
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.prefix.as_str()
     }
 
-    /// Returns the user and password in the URL, if there are any. They are only used if a
+    /// Returns the user and password in the URL, if there are any. A client uses them only if a
     /// [`CredentialStore`](crate::CredentialStore) returns them.
     #[must_use]
     pub fn login(&self) -> Option<&Login> {
         self.login.as_ref()
     }
 
-    /// Returns the settings in the URL: its scheme and its prefix.
+    /// Returns the settings in the URL: the scheme and the prefix.
     #[must_use]
     pub fn settings(&self) -> RegistrySettings {
         let mut settings = RegistrySettings::default();
@@ -125,14 +129,14 @@ impl FromStr for RegistryUrl {
     }
 }
 
-/// The path of a registry's base URL, before `/v2/`.
+/// The path before `/v2/` in a registry's base URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PathPrefix(Arc<str>);
 
 impl PathPrefix {
     /// Parses a path. A final component `v2` is omitted.
     fn parse(path: &str) -> Result<Self, &'static str> {
-        let mut url = Url::parse("http://host/").map_err(|_| "the path is unreadable")?;
+        let mut url = Url::parse("http://host/").map_err(|_| "the path is invalid")?;
         url.set_path(path);
         let shown = url.path().trim_end_matches('/');
         let shown = match shown.strip_suffix("/v2") {
@@ -145,7 +149,7 @@ impl PathPrefix {
         }
     }
 
-    /// Returns the path. Empty, or with a leading `/` and no trailing one.
+    /// Returns the path. It is empty, or has a leading `/` and no trailing `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_login_is_separate_and_never_shown() {
+    fn the_login_is_parsed_separately_and_never_shown() {
         let url = RegistryUrl::parse("https://me:p%40ss@r.example/x").unwrap();
         let login = url.login().unwrap();
         assert_eq!((login.user.as_str(), login.password.expose()), ("me", "p@ss"));

@@ -1,4 +1,4 @@
-//! Settings of registries and clients.
+//! The settings of registries and clients.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use crate::scheme::Scheme;
 ///
 /// The settings are independent of each other, with one exception: if certificates or verification
 /// are set for a registry, [`Scheme::Auto`], [`ByName`](Scheme::ByName) and
-/// [`Detect`](Scheme::Detect) do not choose plain HTTP for it.
+/// [`Detect`](Scheme::Detect) do not choose plain HTTP for this registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegistrySettings {
@@ -29,20 +29,20 @@ pub struct RegistrySettings {
     pub client_certificate: Option<ClientCertificate>,
     /// The checks of the server's certificate. Default: [`Verification::Full`].
     pub verification: Option<Verification>,
-    /// True if this scheme and verification are a fallback of detection: plain HTTP, or an invalid
-    /// certificate. The user did not choose them, so they do not permit sending secrets. Has an
-    /// effect only in the settings of a single registry with [`Scheme::Http`] or
-    /// [`Verification::Skip`].
+    /// True if scheme detection chose this scheme and verification as a fallback: plain HTTP, or an
+    /// invalid certificate. The user did not choose these settings, so they do not permit sending
+    /// secrets. This field has an effect only in the settings of a single registry with
+    /// [`Scheme::Http`] or [`Verification::Skip`].
     pub fallback: bool,
 }
 
 impl RegistrySettings {
-    /// Returns the verification, unless it is a fallback of detection.
+    /// Returns the verification, unless scheme detection chose it as a fallback.
     pub(crate) fn verification(&self) -> Option<Verification> {
         self.verification.filter(|_| !self.skips_by_fallback())
     }
 
-    /// Returns true if the certificate is not checked because of a fallback of detection.
+    /// Returns true if the certificate is not verified because of a fallback by scheme detection.
     pub(crate) fn skips_by_fallback(&self) -> bool {
         self.fallback && self.verification == Some(Verification::Skip)
     }
@@ -52,31 +52,32 @@ impl RegistrySettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verification {
-    /// The certificate must be valid, for this host, and signed by a trusted authority.
+    /// The certificate must be valid for this host, and signed by a trusted authority.
     #[default]
     Full,
-    /// No checks: anyone on the network path can read and change everything, including credentials.
+    /// No verification: anyone on the network path can read and change all data, including
+    /// credentials.
     Skip,
 }
 
 /// Timeouts, and the limit of concurrent requests.
 ///
-/// Waits of more than five seconds are reported; see [`wait`](longshore_core::wait).
+/// Waits of more than five seconds are reported. See [`wait`](longshore_core::wait).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// The timeout for a connection, including TLS. Default: 30 s.
     pub connect: Duration,
-    /// The timeout for a reply once a request is sent. Default: 60 s.
+    /// The timeout for a reply after a request is sent. Default: 60 s.
     pub response: Duration,
-    /// The timeout for the next bytes of a body. Also the time over which a body must average one
-    /// kilobyte per second. Default: 30 s.
+    /// The timeout for the next bytes of a body. This is also the time over which a body must
+    /// average one kilobyte per second. Default: 30 s.
     pub idle: Duration,
-    /// The timeout for one request in total, including its connection, tokens, attempts and
-    /// redirects, and the whole body of its reply. Default: none.
+    /// The timeout for one request in total: connecting, token requests, retries, redirects, and
+    /// the whole body of the reply. Default: none.
     pub total: Option<Duration>,
-    /// The maximum number of concurrent requests to one host that wait for their reply. Default:
-    /// 16. Fixed when a client is built: limits set for some calls do not change it.
+    /// The maximum number of concurrent requests to one host that wait for a reply. Default:
+    /// 16. Fixed when a client is built: limits for single calls do not change this maximum.
     pub requests_per_host: NonZeroUsize,
 }
 
@@ -92,18 +93,19 @@ impl Default for Limits {
     }
 }
 
-/// The policy for retries and their waits.
+/// The policy for retries and the waits between them.
 ///
 /// The wait before retry *n* is uniformly random between zero and `initial_backoff` doubled *n*-1
 /// times, at most `max_backoff`. This is full jitter, so that many clients do not retry at the same
-/// time. If the server requests a wait (`Retry-After`), that wait is used instead. If it is longer
-/// than `max_retry_after`, the request fails at once, and the error states the requested wait.
+/// time. If the server requests a wait (`Retry-After`), that wait is used instead. If the requested
+/// wait is longer than `max_retry_after`, the request fails immediately, and the error states the
+/// requested wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
     /// The maximum number of attempts for an operation: a request with its reply, a download or an
-    /// upload. All failures of the operation count together, those of its requests and those of the
-    /// bodies of their replies. After 1 MiB of progress, the count restarts. Default: 5.
+    /// upload. Failures of requests and failures of reply bodies count together. The count restarts
+    /// after 1 MiB of progress. Default: 5.
     pub max_attempts: NonZeroUsize,
     /// The upper bound of the first wait. Default: 0.2 s.
     pub initial_backoff: Duration,
@@ -124,20 +126,20 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The way in which blobs are uploaded.
+/// The method for uploading blobs.
 ///
-/// If a registry refuses one method, the client uses another and remembers that.
+/// If a registry refuses a method, the client uses another method from then on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UploadMethod {
-    /// One request, which begins and completes the upload, if the registry accepts that. Otherwise
-    /// same as [`PostThenPut`](Self::PostThenPut). Some registries ignore the content of the single
-    /// request, which is then sent twice.
+    /// One request, which begins and completes the upload, if the registry supports such requests.
+    /// Otherwise, same as [`PostThenPut`](Self::PostThenPut). Some registries ignore the content of
+    /// the single request, so the content is sent twice.
     SinglePost,
-    /// All content in one request. This takes two requests per blob, independent of its size.
+    /// One request to begin the upload, and one with all content.
     #[default]
     PostThenPut,
-    /// Chunks of this many bytes, or of the registry's minimum chunk size if that is larger.
+    /// Chunks of this many bytes, or of the registry's minimum chunk size if it is larger.
     Chunked(NonZeroU64),
 }
 
@@ -149,7 +151,7 @@ impl UserAgent {
     /// Parses the value of the header, such as `tool/1.0 (+https://tool.example)`.
     ///
     /// # Errors
-    /// [`ParseError`] if it is empty or contains a character that is not printable ASCII.
+    /// [`ParseError`] if the text is empty or contains a character that is not printable ASCII.
     ///
     /// Source: RFC 9110, section 10.1.5.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
@@ -165,7 +167,7 @@ impl UserAgent {
     }
 }
 
-/// `longshore/` and its version.
+/// The default is `longshore/` and the crate's version.
 impl Default for UserAgent {
     fn default() -> Self {
         Self(HeaderValue::from_static(concat!("longshore/", env!("CARGO_PKG_VERSION"))))

@@ -1,4 +1,4 @@
-//! The order in which credential sources are queried.
+//! The chain of credential sources, queried in order.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ use crate::environment::Environment;
 /// 7. the file that `NETRC` names, else `~/.netrc`.
 ///
 /// Within a source, the most specific entry for a repository wins. A source without a matching
-/// entry is skipped. A broken source is an error, so that no other identity is used by accident.
-/// Files are read on each lookup, so that a long-lived client sees a new login.
+/// entry is skipped. A malformed source is an error, so that no other identity is used by accident.
+/// Files are read on each lookup, so that a long-lived client uses new logins.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     stores: Vec<Arc<dyn CredentialStore>>,
@@ -44,11 +44,12 @@ impl Credentials {
         Self::default()
     }
 
-    /// Makes a chain of all sources in these environment variables and in the files that they name.
+    /// Makes a chain of the sources 2 to 7, according to these environment variables.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if `LONGSHORE_TOKEN`, `LONGSHORE_AUTHORIZATION`,
-    /// `LONGSHORE_CREDENTIALS` or `DOCKER_AUTH_CONFIG` is malformed; the error does not quote it.
+    /// `LONGSHORE_CREDENTIALS` or `DOCKER_AUTH_CONFIG` is malformed. The error does not quote the
+    /// variable's value.
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         let helpers = Helpers::from_environment(environment);
         let mut all = Self::new();
@@ -130,8 +131,8 @@ impl CredentialStore for Credentials {
     }
 }
 
-/// Makes an anonymous credential with the most helpful reason: the reason of the only source, or
-/// that no source has an entry.
+/// Makes an anonymous credential with the most helpful reason: the reason that the only source
+/// gives, or that no source has an entry.
 fn anonymous_with_reason(mut misses: Vec<Credential>) -> Credential {
     match misses.len() {
         1 => misses.remove(0),
@@ -140,13 +141,13 @@ fn anonymous_with_reason(mut misses: Vec<Credential>) -> Credential {
             let informative =
                 misses.into_iter().find(|c| c.source().contains("docker-credential-"));
             informative.unwrap_or_else(|| {
-                Credential::anonymous("no credentials for it in the environment or in any file")
+                Credential::anonymous("no credentials in the environment or in any file")
             })
         }
     }
 }
 
-/// Reads the credentials that are stored in environment variables themselves.
+/// Parses the environment variables whose values are credentials.
 fn from_variables(environment: &Environment) -> Result<Option<MemoryCredentials>> {
     let mut preset = MemoryCredentials::new();
     let mut any = false;
@@ -178,8 +179,8 @@ fn unreadable(variable: &str) -> Error {
     };
     Error::new(ErrorKind::Invalid)
         .at(variable)
-        .detail(format!("it is not of the form {form}"))
-        .with_hint("Its value is not shown, because it may be a secret.")
+        .detail(format!("expected the form {form}"))
+        .with_hint("The value is not shown, because it may be a secret.")
 }
 
 /// Returns the paths of podman's files.

@@ -27,13 +27,13 @@ pub struct Credential {
 /// certificate is not trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum InsecureUse {
-    /// Nowhere. It was not stored for exactly this host and port, but for a pattern, for a host on
-    /// any port, for all registries, or for `https://`.
+    /// Nowhere: the credential was stored for a pattern, a host on any port, all registries, or
+    /// `https://`.
     #[default]
     Nowhere,
-    /// Within this machine: it was stored for exactly this host and port.
+    /// Within this machine: the credential was stored for exactly this host and port.
     ThisMachine,
-    /// Anywhere: the caller or the entry permits it explicitly.
+    /// Anywhere: the caller or the entry explicitly permits insecure use.
     Anywhere,
 }
 
@@ -53,7 +53,7 @@ enum Proof {
 pub struct Login {
     /// The user.
     pub user: String,
-    /// The password, or a token used as one.
+    /// The password, or a token used as a password.
     pub password: Secret,
 }
 
@@ -65,9 +65,10 @@ pub enum CredentialKind {
     Anonymous,
     /// A user name and a password.
     Login,
-    /// An identity token: an OAuth2 refresh token, to be exchanged at the token service.
+    /// An identity token: an OAuth2 refresh token, which is sent to the token service to get an
+    /// access token.
     IdentityToken,
-    /// A registry token: sent to the registry unchanged.
+    /// A registry token, which is sent to the registry unchanged.
     RegistryToken,
     /// The value of an `Authorization` header.
     Authorization,
@@ -87,7 +88,7 @@ impl Credential {
 
     /// Makes a credential from a user name and a password.
     ///
-    /// - `source`: the origin of the credential, for errors: "credentials from `source`".
+    /// - `source`: the origin of the credential, shown in errors as "credentials from `source`".
     #[must_use]
     pub fn login(user: impl Into<String>, password: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Login(Login { user: user.into(), password }), source)
@@ -95,7 +96,8 @@ impl Credential {
 
     /// Makes a credential from a refresh token for the registry's token service.
     ///
-    /// - `user`: the user that it was issued to; any name, or an empty one, if unknown.
+    /// - `user`: the user to whom the token was issued. If the user is unknown, any text is
+    ///   accepted.
     ///
     /// Source: Docker Registry v2, "Authenticate with OAuth2".
     #[must_use]
@@ -117,34 +119,33 @@ impl Credential {
     /// Makes a credential from the whole value of an `Authorization` header, such as `Basic dTpw`.
     ///
     /// A `Basic` value is sent in place of Basic authentication, to the registry and to its token
-    /// service. A `Bearer` value goes to the registry only.
+    /// service. A `Bearer` value is sent only to the registry.
     #[must_use]
     pub fn authorization(value: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Authorization(value), source)
     }
 
-    /// Makes a credential from a request's own `Authorization` header.
+    /// Makes a credential from the `Authorization` header of a request.
     pub(crate) fn from_header(header: &HeaderValue) -> Self {
         let value = header.to_str().unwrap_or_default();
         Self::authorization(Secret::new(value), "the request")
     }
 
-    /// Permits sending it to this registry unencrypted, or to a server with an untrusted
-    /// certificate.
+    /// Permits sending the credential unencrypted, or to a server with an untrusted certificate.
     ///
-    /// In files, an entry under `http://host` permits the same for exactly that registry, on this
-    /// machine or another. Logging in over plain HTTP writes such an entry. TLS is still used where
-    /// the settings say so.
+    /// In a file, an entry under `http://host` permits the same for exactly that registry, on any
+    /// machine. A login over plain HTTP writes such an entry. TLS is still used if the settings
+    /// require TLS.
     ///
-    /// Alternatively, set the registry's scheme to [`Scheme::Http`](crate::Scheme::Http). Within
-    /// this machine (`localhost` and loopback addresses, reached without a proxy), an entry for
-    /// exactly that host and port needs neither.
+    /// Alternatively, set the registry's scheme to [`Scheme::Http`](crate::Scheme::Http). An entry
+    /// for exactly one host and port needs no such permission within this machine (`localhost` and
+    /// loopback addresses, reached without a proxy).
     #[must_use]
     pub fn over_plain_http(self) -> Self {
         self.with_insecure_use(InsecureUse::Anywhere)
     }
 
-    /// Permits this insecure use, unless the credential already permits more.
+    /// Permits an insecure use, unless the credential already permits more.
     pub(crate) fn with_insecure_use(mut self, insecure_use: InsecureUse) -> Self {
         self.insecure_use = self.insecure_use.max(insecure_use);
         self
@@ -153,9 +154,9 @@ impl Credential {
     /// Sets the time of expiry, counted from now. Default: unknown.
     ///
     /// A client queries the store again before it uses an expired credential. After a 403, or a
-    /// refusal by a token service, it also queries the store again if the credential has expired or
-    /// is more than 10 minutes old. If the store then returns another credential, the request is
-    /// sent once more.
+    /// refusal by a token service, the client also queries the store again if the credential has
+    /// expired or is more than 10 minutes old. If the store then returns another credential, the
+    /// request is sent once more.
     ///
     /// Stores that know the expiry should set it. The passwords of AWS ECR, for example, are valid
     /// for 12 hours.
@@ -170,7 +171,7 @@ impl Credential {
         self.expires.is_some_and(|expires| expires <= at)
     }
 
-    /// Returns its kind.
+    /// Returns the kind of the credential.
     #[must_use]
     pub fn kind(&self) -> CredentialKind {
         match &self.proof {
@@ -182,7 +183,7 @@ impl Credential {
         }
     }
 
-    /// Returns the user name and password, if the credential consists of them.
+    /// Returns the user name and password, if the credential is a login.
     #[must_use]
     pub fn as_login(&self) -> Option<&Login> {
         match &self.proof {
@@ -201,7 +202,7 @@ impl Credential {
         .filter(|user| !user.is_empty())
     }
 
-    /// Returns its source as one clause without secrets.
+    /// Returns the source of the credential, as one clause without secrets.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
@@ -213,12 +214,13 @@ impl Credential {
         self.proof == Proof::Nothing
     }
 
-    /// Returns the insecure use that it permits, independently of the registry's settings.
+    /// Returns the insecure use that the credential permits, independently of the registry's
+    /// settings.
     pub(crate) fn insecure_use(&self) -> InsecureUse {
         self.insecure_use
     }
 
-    /// Returns the identity token and its user, if the credential is one.
+    /// Returns the identity token and its user, if the credential is an identity token.
     pub(crate) fn identity(&self) -> Option<&Login> {
         match &self.proof {
             Proof::Identity(identity) => Some(identity),
@@ -226,7 +228,7 @@ impl Credential {
         }
     }
 
-    /// Makes the header that is sent to the registry without regard to its challenge.
+    /// Makes the `Bearer` header, which is sent to the registry independently of its challenge.
     pub(crate) fn bearer(&self) -> Option<HeaderValue> {
         match &self.proof {
             Proof::Token(token) => sensitive(format!("Bearer {}", token.expose())),
@@ -250,7 +252,7 @@ impl Credential {
         }
     }
 
-    /// Returns its secrets in all forms in which a server may echo them.
+    /// Returns the credential's secrets, in all forms in which a server may echo them.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let (secret, header) = match &self.proof {
             Proof::Nothing => return Vec::new(),
@@ -275,8 +277,8 @@ impl Credential {
         Self { proof, source, insecure_use: InsecureUse::Nowhere, expires: None }
     }
 
-    /// Returns the fields that are compared. The expiry is excluded: cached tokens remain usable
-    /// after the credential is renewed unchanged.
+    /// Returns the fields for comparisons. The expiry is excluded, so that cached tokens remain
+    /// usable after the credential is renewed unchanged.
     fn compared_fields(&self) -> impl Eq + Hash + '_ {
         (&self.proof, &self.source, self.insecure_use)
     }
@@ -356,7 +358,7 @@ mod tests {
             (Credential::registry_token(secret(), "x"), None, Some("Bearer password")),
             (Credential::authorization(Secret::new("Basic dTpw"), "x"), Some("Basic dTpw"), None),
             (Credential::authorization(Secret::new("bearer t"), "x"), None, Some("bearer t")),
-            // A value that is not valid in a header counts as no credential.
+            // A value that is not valid in a header makes no header.
             (Credential::authorization(Secret::new("a\nb"), "x"), None, None),
         ] {
             assert_eq!(header(credential.basic()).as_deref(), basic, "{credential:?}");

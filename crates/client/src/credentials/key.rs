@@ -1,4 +1,4 @@
-//! The keys of stored credentials: a registry, or a path below one.
+//! The keys of stored credentials: a registry, or a path below a registry.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,9 @@ use super::InsecureUse;
 /// The key of a stored credential: `host[:port]`, optionally with a path.
 ///
 /// Accepts the forms that Docker and podman write: with or without a scheme, and with the path of
-/// an API (`https://index.docker.io/v1/`), which is ignored. Any other path restricts the key to
-/// the repositories below it. If several keys match a repository, the longest wins.
+/// an API, as in `https://index.docker.io/v1/`. The path of an API is ignored. Any other path
+/// restricts the key to the repositories below that path. If several keys match a repository, the
+/// longest key wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialKey {
     registry: RegistryName,
@@ -46,13 +47,14 @@ impl CredentialKey {
         &self.registry
     }
 
-    /// Returns the path that it is restricted to, if any.
+    /// Returns the path that the key is restricted to, if any.
     #[must_use]
     pub fn path(&self) -> Option<&RepositoryName> {
         self.path.as_ref()
     }
 
-    /// Permits use over plain HTTP. Its text then starts with the scheme: `http://localhost:5000`.
+    /// Permits use over plain HTTP. The key is then written with its scheme:
+    /// `http://localhost:5000`.
     #[must_use]
     pub fn over_plain_http(mut self) -> Self {
         self.insecure_use = InsecureUse::Anywhere;
@@ -66,13 +68,13 @@ impl CredentialKey {
     }
 
     /// Returns the insecure use that the key permits for its credential. A key with `https://`
-    /// permits none.
+    /// permits no insecure use.
     pub(crate) fn insecure_use(&self) -> InsecureUse {
         self.insecure_use
     }
 
-    /// Returns the number of path components with which the key matches a repository; `None` if it
-    /// does not match. More components are a closer match.
+    /// Returns the number of path components with which the key matches a repository, or `None` if
+    /// the key does not match. More components are a closer match.
     ///
     /// A key with a path does not match the registry itself (`repository` is `None`).
     #[must_use]
@@ -97,7 +99,7 @@ impl CredentialKey {
         self.registry == other.registry && self.path == other.path
     }
 
-    /// Returns the key as Docker writes it.
+    /// Returns the key in the form that Docker writes.
     #[must_use]
     pub fn canonical(&self) -> String {
         let scheme = if self.is_plain_http() { "http://" } else { "" };
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_parsed_in_every_spelling() {
+    fn all_spellings_of_keys_are_parsed() {
         for (text, expected) in [
             ("com", "com"),
             ("com/", "com"),
@@ -152,7 +154,7 @@ mod tests {
             ("https://com:1234/", "com:1234"),
             ("google.com:1234/", "google.com:1234"),
             ("https://www.google.com:1234/", "www.google.com:1234"),
-            // The vector has `endpoint2:port2`, but ports must be numbers.
+            // The test vector has `endpoint2:port2`, but ports must be numbers.
             ("https://endpoint2:2222/v1/", "endpoint2:2222"),
             ("http://h:1/", "h:1"),
             ("https://index.docker.io/v1/", "docker.io"),

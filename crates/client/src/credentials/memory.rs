@@ -7,8 +7,8 @@ use crate::credentials::RegistryPattern;
 
 /// Credentials that the caller sets. Requests to other registries are anonymous.
 ///
-/// An entry for a registry takes precedence over a pattern, and a longer path over a shorter one. A
-/// later entry replaces an earlier one with the same key. The first matching pattern is used.
+/// An entry for a registry takes precedence over a pattern, and a longer path over a shorter path.
+/// A later entry replaces an earlier entry with the same key. The first matching pattern is used.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCredentials {
     named: Vec<(CredentialKey, Credential)>,
@@ -28,7 +28,7 @@ impl MemoryCredentials {
         self.with_credential(registry, Credential::login(user, password, SOURCE))
     }
 
-    /// Adds any kind of credential for a registry, or for a path below it.
+    /// Adds any kind of credential for a registry, or for a path below a registry.
     #[must_use]
     pub fn with_credential(
         mut self,
@@ -51,20 +51,22 @@ impl MemoryCredentials {
 
     /// Adds the user information of a URL: `https://user:password@registry[/path]`.
     ///
-    /// An `http` URL permits sending the credential unencrypted. An `https` URL permits this only
-    /// on this machine, like a key without a scheme. Percent-encoded characters are decoded.
+    /// An `http` URL permits sending the credential unencrypted. An `https` URL permits unencrypted
+    /// use only within this machine, same as a key without a scheme. Percent-encoded characters are
+    /// decoded.
     ///
     /// - `source`: the origin of the URL, for errors.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the URL has no such form. The error does not quote it.
+    /// [`Invalid`](ErrorKind::Invalid) if the URL has another form. The error does not quote the
+    /// URL.
     pub fn with_url(self, url: &str, source: &str) -> Result<Self> {
         let bad = |clause: &'static str| {
             Error::new(ErrorKind::Invalid).at("the URL with credentials").detail(clause)
         };
-        let url = Url::parse(url).map_err(|_| bad("it is not a URL"))?;
-        let host = url.host_str().ok_or_else(|| bad("it has no host"))?;
-        let form = || bad("it is not of the form https://user:password@registry");
+        let url = Url::parse(url).map_err(|_| bad("not a URL"))?;
+        let host = url.host_str().ok_or_else(|| bad("the host is missing"))?;
+        let form = || bad("expected https://user:password@registry");
         let login = user_info(&url).ok_or_else(form)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(form());
@@ -72,7 +74,8 @@ impl MemoryCredentials {
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let scheme = if url.scheme() == "http" { "http://" } else { "" };
         let text = format!("{scheme}{host}{port}{}", url.path());
-        let key = CredentialKey::parse(&text).map_err(|_| bad("it names no registry"))?;
+        let key =
+            CredentialKey::parse(&text).map_err(|_| bad("the registry or path is invalid"))?;
         Ok(self.with_credential(key, Credential::login(login.user, login.password, source)))
     }
 }
@@ -91,11 +94,11 @@ impl CredentialStore for MemoryCredentials {
         let closest = named.max_by_key(|(fit, _)| *fit).map(|(_, credential)| credential);
         let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.matches(registry));
         let found = closest.or_else(|| pattern().map(|(_, credential)| credential)).cloned();
-        Ok(found.unwrap_or_else(|| Credential::anonymous("no credentials were given")))
+        Ok(found.unwrap_or_else(|| Credential::anonymous("no credentials were set")))
     }
 }
 
-/// The source that errors name.
+/// The source of the credentials in errors.
 const SOURCE: &str = "the caller";
 
 #[cfg(test)]

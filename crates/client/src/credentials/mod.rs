@@ -37,16 +37,16 @@ pub(crate) use user_info::user_info;
 
 /// A source of credentials.
 ///
-/// Implement it to get credentials from elsewhere, such as a vault, a cloud's metadata service or a
-/// prompt.
+/// Implement this trait to get credentials from elsewhere, such as a vault, a cloud's metadata
+/// service or a prompt.
 #[async_trait]
 pub trait CredentialStore: fmt::Debug + Send + Sync {
     /// Returns the credential for a repository of this registry, or for the registry itself if
     /// `repository` is `None`.
     ///
-    /// A client calls this once per repository, and again after the credential was refused or has
-    /// expired ([`Credential::expires_in`]). It caches the credentials of the 1024 most recently
-    /// used registries, and of as many repositories each.
+    /// A client calls this method once per repository, and again after the credential was refused
+    /// or has expired ([`Credential::expires_in`]). The client caches credentials for the 1024 most
+    /// recently used registries, and for 1024 repositories of each registry.
     ///
     /// # Errors
     /// The store's error. A store without a credential returns [`Credential::anonymous`] instead.
@@ -58,7 +58,7 @@ pub trait CredentialStore: fmt::Debug + Send + Sync {
 
     /// Returns the results of all sources that [`get`](Self::get) queries, in order.
     ///
-    /// The last one is the result of [`get`](Self::get). By default it is the only one.
+    /// The last result is the result of [`get`](Self::get). By default, there are no other results.
     async fn look(
         &self,
         registry: &RegistryName,

@@ -13,8 +13,8 @@ use crate::environment::Environment;
 
 /// The logins in a `.netrc` file, by host.
 ///
-/// An entry for `host:port` takes precedence over one for `host`. The `default` entry is ignored,
-/// because it would send its password to every registry that requests one.
+/// An entry for `host:port` takes precedence over an entry for `host`. The `default` entry is
+/// ignored, because its password would be sent to every registry that requests a password.
 ///
 /// Source: the GNU inetutils manual, "The .netrc file".
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct Netrc {
 }
 
 impl Netrc {
-    /// Makes a store from the path of a file. The file is read on each lookup; a missing file
+    /// Makes a store from the path of a file. The file is read on each lookup. A missing file
     /// counts as empty.
     #[must_use]
     pub fn from_file(path: impl Into<PathBuf>) -> Self {
@@ -95,7 +95,7 @@ fn read(path: &Path) -> Result<Option<String>> {
         .and_then(|file| file.take(SIZE_LIMIT).read_to_end(&mut text))
         .map_err(io)?;
     let text = String::from_utf8(text)
-        .map_err(|_| Error::new(ErrorKind::Invalid).at(path.display()).detail("it is not text"))?;
+        .map_err(|_| Error::new(ErrorKind::Invalid).at(path.display()).detail("not valid UTF-8"))?;
     if text.contains("password") {
         warn_if_open(path, &metadata);
     }
@@ -126,7 +126,8 @@ fn parse(text: &str) -> Vec<Entry> {
                     in_macro = true;
                     break;
                 }
-                // A comment. A password may start with `#` too; it is read with its keyword.
+                // This word starts a comment. A password that starts with `#` is read together with
+                // its keyword.
                 word if word.starts_with('#') => break,
                 keyword => {
                     let entry = entries.last_mut().filter(|_| named);
@@ -143,7 +144,7 @@ fn parse(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// Returns machine, login and password of each entry, for the fuzz targets.
+/// Returns the machine, login and password of each entry, for the fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn entries(text: &str) -> Vec<(String, String, Option<String>)> {
     let plain = |entry: Entry| {

@@ -1,4 +1,4 @@
-//! Patterns of host names.
+//! Patterns of registry addresses.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use regex_lite::Regex;
 
 /// A pattern of registry addresses, `host[:port]`.
 ///
-/// It must match the whole address, in lower case. Docker Hub's address is `docker.io`.
+/// The pattern must match the whole address, in lower case. Docker Hub's address is `docker.io`.
 #[derive(Clone)]
 pub struct RegistryPattern {
     shown: String,
@@ -15,16 +15,16 @@ pub struct RegistryPattern {
 }
 
 impl RegistryPattern {
-    /// Parses a glob: `*` matches any characters, `?` matches one.
+    /// Parses a glob: `*` matches any characters, and `?` matches one character.
     ///
     /// `*.example.com` matches `a.example.com` and `a.b.example.com`, but not `example.com`. A glob
     /// without a port matches any port.
     ///
     /// # Errors
-    /// [`ParseError`] if it is empty or longer than 1 KiB.
+    /// [`ParseError`] if the glob is empty or longer than 1 KiB.
     pub fn glob(text: &str) -> Result<Self, ParseError> {
         if text.is_empty() {
-            return Err(ParseError::new("pattern", text, "it is empty"));
+            return Err(ParseError::new("pattern", text, "the pattern is empty"));
         }
         let mut pattern = String::new();
         for c in text.chars() {
@@ -39,15 +39,17 @@ impl RegistryPattern {
         Self::compile(text, &format!("^(?:{pattern}){port}$"))
     }
 
-    /// Parses a regular expression. It must match the whole address, anchored or not.
+    /// Parses a regular expression. The expression must match the whole address, even without
+    /// anchors.
     ///
     /// # Errors
-    /// [`ParseError`] if it is malformed, longer than 1 KiB, or would take too much memory.
+    /// [`ParseError`] if the expression is malformed, is longer than 1 KiB, or would take too much
+    /// memory.
     pub fn regex(text: &str) -> Result<Self, ParseError> {
         Self::compile(text, &format!("^(?:{text})$"))
     }
 
-    /// Returns true if a registry matches.
+    /// Returns true if a registry matches the pattern.
     #[must_use]
     pub fn matches(&self, registry: &RegistryName) -> bool {
         self.regex.is_match(registry.as_str())
@@ -55,10 +57,10 @@ impl RegistryPattern {
 
     fn compile(text: &str, pattern: &str) -> Result<Self, ParseError> {
         if text.len() > LENGTH_LIMIT {
-            return Err(ParseError::new("pattern", text, "it is longer than 1 KiB"));
+            return Err(ParseError::new("pattern", text, "the pattern is longer than 1 KiB"));
         }
         let regex = Regex::new(pattern)
-            .map_err(|_| ParseError::new("pattern", text, "it is not a regular expression"))?;
+            .map_err(|_| ParseError::new("pattern", text, "expected a regular expression"))?;
         Ok(Self { shown: text.to_owned(), regex })
     }
 }
@@ -83,7 +85,7 @@ impl fmt::Debug for RegistryPattern {
     }
 }
 
-/// 1 KiB: a host has 253 characters.
+/// 1 KiB: a host has at most 253 characters.
 const LENGTH_LIMIT: usize = 1 << 10;
 
 #[cfg(test)]

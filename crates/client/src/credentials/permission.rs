@@ -16,7 +16,7 @@ pub(super) fn warn_if_open(path: &Path, metadata: &Metadata) {
     let is_open = metadata.permissions().mode() & 0o004 != 0;
     if is_open && WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned()) {
         tracing::warn!(
-            "{} contains credentials that all users of this machine can read: chmod 600 it",
+            "{} contains credentials that all users of this machine can read: run chmod 600 on it",
             path.display()
         );
     }

@@ -3,9 +3,9 @@ use std::hash::{Hash, Hasher};
 
 use zeroize::Zeroizing;
 
-/// A password or token. It has no `Display`, and `Debug` prints `Secret(..)`.
+/// A password or token. A secret has no `Display`, and `Debug` prints `Secret(..)`.
 ///
-/// Its memory is overwritten on drop.
+/// The memory of a secret is overwritten on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_does_not_show_a_secret() {
+    fn debug_output_does_not_show_a_secret() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         assert_eq!(secret.expose(), "hunter2");

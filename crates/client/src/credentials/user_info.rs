@@ -4,8 +4,8 @@ use url::Url;
 
 use super::{Login, Secret};
 
-/// Returns the user and password in a URL, percent-decoded; `None` if there is no user, or if
-/// either is not UTF-8.
+/// Returns the percent-decoded user and password in a URL. Returns `None` if there is no user, or
+/// if the user or password is not UTF-8.
 pub(crate) fn user_info(url: &Url) -> Option<Login> {
     if url.username().is_empty() {
         return None;
@@ -14,7 +14,7 @@ pub(crate) fn user_info(url: &Url) -> Option<Login> {
     Some(Login { user: decode(url.username())?, password: Secret::new(password) })
 }
 
-/// Percent-decodes a user or password from a URL; `None` if the result is not UTF-8.
+/// Percent-decodes a user or password from a URL. Returns `None` if the result is not UTF-8.
 ///
 /// Source: RFC 3986, sections 2.1 and 3.2.1.
 pub(crate) fn decode(text: &str) -> Option<String> {

@@ -88,7 +88,7 @@ impl Place {
         }
     }
 
-    /// Returns true if images there can have names that are not tags, such as
+    /// Returns true if images at this place can have names that are not tags, such as
     /// `docker.io/library/app:v1`.
     #[must_use]
     pub fn has_entries(&self) -> bool {
@@ -156,8 +156,8 @@ impl Location {
         self.name.as_ref()?.tag()
     }
 
-    /// Returns the digest, else the tag, if the location has either. Always `None` for a
-    /// docker-archive, which finds images by name or position.
+    /// Returns the digest, or else the tag, if the location has one. Always `None` for a
+    /// docker-archive, where images are selected by name or position.
     #[must_use]
     pub fn selector(&self) -> Option<TagOrDigest> {
         match (&self.digest, &self.place) {
@@ -178,14 +178,14 @@ impl Location {
 
     /// Returns the location of another image at the same place, or of the place alone.
     ///
-    /// A place ignores names of an unsuitable kind.
+    /// Names of a kind that the place does not support are ignored.
     #[must_use]
     pub fn with_name(&self, name: Option<ImageName>) -> Self {
         Self { place: self.place.clone(), name, digest: None }
     }
 
     /// Returns the location of the image with this tag at the same place. In a docker-archive, the
-    /// tag is combined with the repository in the name; without a repository, the result has no
+    /// tag is combined with the repository in the name. Without a repository, the result has no
     /// name.
     #[must_use]
     pub fn with_tag(&self, tag: &Tag) -> Self {
@@ -212,21 +212,21 @@ impl Location {
         }
     }
 
-    /// Returns true if images there can have tags. In a docker-archive, tags are parts of names, so
-    /// the location must have a repository.
+    /// Returns true if images at this location can have tags. In a docker-archive, tags are parts
+    /// of names, so the location must have a repository.
     #[must_use]
     pub fn has_tags(&self) -> bool {
         !matches!(self.place, Place::DockerArchive(_)) || self.reference().is_some()
     }
 
-    /// Returns true if images of several repositories can be written there, each under its own
-    /// name.
+    /// Returns true if images of several repositories can be written to this location, each under
+    /// its own name.
     #[must_use]
     pub fn takes_many(&self) -> bool {
         matches!(self.place, Place::DockerArchive(_)) && self.name.is_none()
     }
 
-    /// Returns the tag to write under: the tag in the location, else `default`.
+    /// Returns the tag for a written image: the tag in the location, or else `default`.
     ///
     /// # Errors
     /// [`ParseError`] if the location has only a digest, because the digest of new content cannot

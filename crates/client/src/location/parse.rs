@@ -10,11 +10,11 @@ use super::{ImageName, Location, Place};
 impl Location {
     /// Parses a location, with defaults for the parts that a short name omits.
     ///
-    /// The path of a layout or archive ends at the first colon, unless something exists at a longer
-    /// path. The longest such path wins.
+    /// The path of a layout or archive ends at the first colon, unless a longer path exists. The
+    /// longest existing path takes precedence.
     ///
     /// # Errors
-    /// [`ParseError`] that quotes the text and says what is wrong with it.
+    /// [`ParseError`] that quotes the text and describes the defect.
     pub fn parse_with(text: &str, defaults: &Defaults) -> Result<Self, ParseError> {
         let bad = |reason: &str| Err(ParseError::new("location", text, reason.to_owned()));
         if let Some(rest) = text.strip_prefix("oci:") {
@@ -34,7 +34,8 @@ impl Location {
             return docker_archive(text, rest, defaults);
         }
         if let Some(rest) = text.strip_prefix("docker://") {
-            // Parse it first: the error for a text with a password does not show the password.
+            // Parse the rest first, because the error for a text with a password does not show the
+            // password.
             defaults.parse(rest)?;
             return bad(&format!("a registry needs no scheme here; write {rest}"));
         }
@@ -55,9 +56,9 @@ impl FromStr for Location {
 
 /// Parses `PATH[:NAME|@DIGEST]`.
 ///
-/// Both the name and the path may contain colons. The longest path at which something exists wins;
-/// if there is none, the path ends at its first colon. A colon before a slash or backslash belongs
-/// to the path (`C:\dir`), because no name begins with a slash or backslash.
+/// Both the name and the path may contain colons. The longest existing path takes precedence. If no
+/// path exists, the path ends at the first colon. A colon before a slash or backslash belongs to
+/// the path (`C:\dir`), because no name begins with a slash or backslash.
 fn with_entry(
     text: &str,
     rest: &str,
@@ -107,7 +108,7 @@ fn path_and_name(text: &str, exists: impl Fn(&Path) -> bool) -> (&str, Option<&s
     }
 }
 
-/// Parses `FILE[:REFERENCE|:@POSITION]`. The file ends at the first colon.
+/// Parses `FILE[:REFERENCE|:@POSITION]`. The path ends at the first colon.
 fn docker_archive(text: &str, rest: &str, defaults: &Defaults) -> Result<Location, ParseError> {
     let bad = |reason: &'static str| ParseError::new("location", text, reason);
     let within = |e: ParseError| ParseError::new("location", text, e.to_string());

@@ -6,13 +6,14 @@ use ipnet::IpNet;
 
 /// Hosts that are reached without a proxy.
 ///
-/// Parsed from a comma-separated list. Spaces around entries and letter case are ignored:
-/// - `r.example` is that host and its subdomains; `.r.example` and `*.r.example` are its subdomains
-///   only;
-/// - an address (IPv6 with or without brackets), or a range in CIDR notation, matches hosts that
-///   are addresses; names are not resolved for the comparison;
-/// - an entry that ends with `:5000` is for that port only;
-/// - `*` is every host.
+/// The hosts are parsed from a comma-separated list. Spaces around entries and letter case are
+/// ignored:
+/// - `r.example` matches that host and its subdomains. `.r.example` and `*.r.example` match only
+///   the subdomains.
+/// - An address (IPv6 with or without brackets), or a range in CIDR notation, matches hosts that
+///   are addresses. Names are not resolved for the comparison.
+/// - An entry that ends with a port, such as `:5000`, applies only to that port.
+/// - `*` matches every host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoProxy(Vec<Entry>);
 
@@ -33,7 +34,7 @@ enum Hosts {
 }
 
 impl NoProxy {
-    /// Parses a list. Ignores invalid entries, because other programs read the same variable.
+    /// Parses a list. Ignores invalid entries, because they may be meant for other programs.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         Self(list.split(',').filter_map(|text| Entry::parse(text.trim())).collect())
@@ -59,7 +60,7 @@ impl NoProxy {
 
 impl Entry {
     fn parse(text: &str) -> Option<Self> {
-        // A range or a single address. An IPv6 address contains colons itself.
+        // A range or a single address. It is parsed first, because an IPv6 address contains colons.
         if let Some(range) = range(text) {
             return Some(Self { hosts: Hosts::Range(range), port: None });
         }
@@ -139,8 +140,8 @@ mod tests {
         }
     }
 
-    /// The vectors of docker-registry-client-async. It compares entries exactly and untrimmed, so
-    /// some expected results differ here.
+    /// Uses the test vectors of docker-registry-client-async. Some expected results differ, because
+    /// that client compares entries exactly and without trimming.
     #[test]
     fn no_proxy_lists_for_docker_registry_client_async_are_parsed() {
         let list = NoProxy::parse("a.com, b.com,127.0.0.1:5000,.corp");

@@ -18,7 +18,7 @@ use crate::environment::Environment;
 
 /// A proxy: `http://`, `https://` (TLS to the proxy), `socks5://` or `socks5h://`.
 ///
-/// With `socks5`, this machine resolves names; with all others, the proxy does.
+/// With `socks5`, this machine resolves names. With the other schemes, the proxy resolves names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     kind: Kind,
@@ -37,11 +37,12 @@ enum Kind {
 }
 
 impl Proxy {
-    /// Parses `[scheme://][user:password@]host[:port]`. Without a scheme, it is an HTTP proxy.
+    /// Parses `[scheme://][user:password@]host[:port]`. A text without a scheme means an HTTP
+    /// proxy.
     ///
     /// # Errors
-    /// [`ParseError`] if it has no host or another scheme (SOCKS requires the feature `socks`). The
-    /// error does not quote text that may be a password.
+    /// [`ParseError`] if the text has no host, has a path, or has an unsupported scheme. SOCKS
+    /// requires the feature `socks`. The error does not quote text that may be a password.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let quoted = if text.contains('@') { "…" } else { text };
         let bad = |reason: &'static str| ParseError::new("proxy", quoted, reason);
@@ -52,12 +53,12 @@ impl Proxy {
         if kind.is_socks() && !cfg!(feature = "socks") {
             return Err(bad("this program was built without the feature `socks` of longshore"));
         }
-        // Parsed as http: for the other schemes, `Url` knows no default port, and so no `host:80`.
-        let url = url::Url::parse(&format!("http://{rest}")).map_err(|_| bad("is not a URL"))?;
+        // Parsed as http for every scheme. `Url` then omits only port 80, which is restored below.
+        let url = url::Url::parse(&format!("http://{rest}")).map_err(|_| bad("not a URL"))?;
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| bad("the host is missing"))?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() {
-            return Err(bad("a proxy has no path"));
+            return Err(bad("a proxy must not have a path"));
         }
         let authority = rest.trim_end_matches('/');
         let port = url.port().or_else(|| authority.ends_with(":80").then_some(80));
@@ -65,7 +66,9 @@ impl Proxy {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        let part = |text| user_info::decode(text).ok_or_else(|| bad("the user is not text"));
+        let part = |text| {
+            user_info::decode(text).ok_or_else(|| bad("the user or password is not valid UTF-8"))
+        };
         let login = match (url.username(), url.password()) {
             ("", None) => None,
             (user, password) => Some(Login {
@@ -76,22 +79,22 @@ impl Proxy {
         Ok(Self { kind, address, login, root_certificates: RootCertificates::default() })
     }
 
-    /// Returns the proxy with this user and password instead of those in its URL.
+    /// Returns the proxy with this user and password, which replace the login in its URL.
     #[must_use]
     pub fn login(mut self, user: impl Into<String>, password: Secret) -> Self {
         self.login = Some(Login { user: user.into(), password });
         self
     }
 
-    /// Returns the proxy with additional trusted certificates. They apply to this proxy only. Its
-    /// certificate is always verified.
+    /// Returns the proxy with additional trusted certificates, which apply to this proxy only. The
+    /// certificate of a proxy is always verified.
     #[must_use]
     pub fn root_certificates(mut self, certificates: RootCertificates) -> Self {
         self.root_certificates = certificates;
         self
     }
 
-    /// Returns its URL, without user and password.
+    /// Returns the proxy's URL, without user and password.
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.kind.scheme(), self.address)
@@ -105,7 +108,7 @@ impl Proxy {
         self.kind.is_socks()
     }
 
-    /// Returns the host that presents a certificate, if the proxy uses TLS.
+    /// Returns the proxy's host, if the proxy uses TLS.
     pub(crate) fn tls_host(&self) -> Option<&str> {
         let host = match self.address.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
@@ -154,7 +157,7 @@ pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
     bypass: NoProxy,
-    /// True if the caller set the proxies. They then apply to this machine too.
+    /// True if the caller set the proxies. Such proxies also apply to this machine.
     explicit: bool,
 }
 
@@ -193,15 +196,15 @@ impl Proxies {
     }
 
     /// Returns the proxies of the environment: `HTTPS_PROXY` for HTTPS, `HTTP_PROXY` for plain
-    /// HTTP, `ALL_PROXY` if the variable for the scheme is not set, and `NO_PROXY`. Each name may
-    /// be in lower case; if both are set, upper case takes precedence. This machine is reached
-    /// without a proxy.
+    /// HTTP, `ALL_PROXY` if the variable for the scheme is not set, and `NO_PROXY`. The names may
+    /// also be in lower case. If both variables are set, the name in upper case takes precedence.
+    /// This machine is reached without a proxy.
     ///
-    /// `HTTP_PROXY` is ignored in a CGI script (`REQUEST_METHOD` is set), because a `Proxy` header
-    /// of a request could set it.
+    /// `HTTP_PROXY` is ignored in a CGI script (`REQUEST_METHOD` is set), because the `Proxy`
+    /// header of a request could set this variable.
     ///
     /// # Errors
-    /// [`ParseError`] if one of them is not a valid proxy.
+    /// [`ParseError`] if the value of a variable is not a valid proxy.
     pub fn from_environment(environment: &Environment) -> Result<Self, ParseError> {
         let of = |upper: &str, lower: &str| environment.text(upper).or(environment.text(lower));
         let cgi = environment.var("REQUEST_METHOD").is_some();

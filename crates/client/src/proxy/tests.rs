@@ -36,7 +36,7 @@ fn proxy_host(variables: &[(&str, &str)], https: bool, host: &str, port: u16) ->
 }
 
 #[test]
-fn variables_choose_the_proxy() {
+fn environment_variables_determine_the_proxy() {
     let secure = |variables: &[(&str, &str)]| proxy_host(variables, true, "r.example", 443);
     let plain = |variables: &[(&str, &str)]| proxy_host(variables, false, "r.example", 80);
     let some = |host: &str| Some(format!("http://{host}"));
@@ -50,11 +50,11 @@ fn variables_choose_the_proxy() {
     assert_eq!(plain(&[("HTTP_PROXY", "a"), ("ALL_PROXY", "b")]), some("a"));
     assert_eq!(plain(&[("all_proxy", "b")]), some("b"));
     assert_eq!(secure(&[("HTTP_PROXY", "a"), ("ALL_PROXY", "b")]), some("b"));
-    // httpoxy: in a CGI script, the variable comes from a request header of an untrusted client.
+    // httpoxy: in a CGI script, the variable may come from a request header of an untrusted client.
     assert_eq!(plain(&[("HTTP_PROXY", "a"), ("REQUEST_METHOD", "GET")]), None);
     assert_eq!(plain(&[("http_proxy", "a"), ("REQUEST_METHOD", "GET")]), some("a"));
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("REQUEST_METHOD", "GET")]), some("a"));
-    // These hosts need no proxy.
+    // These hosts are reached without a proxy.
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("NO_PROXY", "x, r.example")]), None);
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("no_proxy", ".example")]), None);
     assert_eq!(proxy_host(&[("HTTP_PROXY", "a")], false, "127.0.0.1", 5000), None);
@@ -64,7 +64,7 @@ fn variables_choose_the_proxy() {
 }
 
 #[test]
-fn configured_proxies_apply_to_this_machine_too() {
+fn configured_proxies_also_apply_to_this_machine() {
     let proxy = |text: &str| Proxy::parse(text).unwrap();
     let proxies = Proxies::all(proxy("a"));
     assert!(proxies.of(true, "localhost", 5000, true).is_some());

@@ -1,4 +1,4 @@
-//! Reads blobs: HEAD, and GET of a blob or part of it.
+//! Requests for blobs: HEAD, and GET of a blob or a part of it.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::exchange::RegistryRequest;
 use crate::reply::Reply;
 
 impl RemoteRepository {
-    /// Sends `HEAD /v2/<name>/blobs/<digest>`. If that is not allowed or does not state the size,
-    /// sends `GET` and reads only the head of the reply.
+    /// Sends `HEAD /v2/<name>/blobs/<digest>`. If HEAD is not allowed or its reply does not state
+    /// the size, sends `GET` and reads only the head of the reply.
     ///
     /// Source: distribution-spec v1.1.1, "Checking if content exists in the registry" (end-2).
     pub(super) async fn stated_size(&self, digest: &Digest) -> Result<Option<u64>> {
@@ -29,7 +29,8 @@ impl RemoteRepository {
             match (reply.status.as_u16(), size) {
                 (200, Some(size)) => return Ok(Some(size)),
                 (404, _) => return Ok(None),
-                // A storage service's signed URL is valid for GET only; it answers HEAD with 403.
+                // A storage service's signed URL is valid for GET only. The service answers HEAD
+                // with 403.
                 (200 | 400 | 403 | 405 | 501, _) if is_head => {}
                 (200, None) => break,
                 _ => return Err(reply.into_error().await.at(self.blob_name(digest))),
@@ -39,8 +40,8 @@ impl RemoteRepository {
         Err(error.detail("the registry did not state the size"))
     }
 
-    /// Returns true if the blob exists with the right size. A blob of unknown size does not count,
-    /// so that it is sent again.
+    /// Returns true if the blob exists with the correct size. Returns false for a blob of unknown
+    /// size, so that it is sent again.
     pub(super) async fn has(&self, descriptor: &Descriptor) -> Result<bool> {
         match self.stated_size(&descriptor.digest).await {
             Err(e) if e.kind() == ErrorKind::Protocol && e.status().is_none() => Ok(false),
@@ -69,7 +70,7 @@ impl RemoteRepository {
         Ok(download::start(self, descriptor, range).await?.at_most(size))
     }
 
-    /// Requests a blob, or a part of it. Any status is a reply.
+    /// Requests a blob or a part of it. Returns the reply, whatever its status.
     pub(super) async fn get_blob(
         &self,
         digest: &Digest,
@@ -86,8 +87,8 @@ impl RemoteRepository {
     }
 }
 
-/// Returns the size of the whole blob if the reply's head states it. An encoded reply has another
-/// size.
+/// Returns the size of the whole blob if the reply's head states it. The length of an encoded reply
+/// is not the size of the blob.
 pub(super) fn whole_size(reply: &Reply) -> Option<u64> {
     let coded = reply.coding() != Coding::Identity;
     let size = reply.header(CONTENT_LENGTH.as_str()).filter(|_| !coded);

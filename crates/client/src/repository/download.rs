@@ -1,4 +1,4 @@
-//! Downloads that survive broken connections.
+//! Downloads that resume after broken connections.
 
 use std::ops::Range;
 
@@ -14,17 +14,17 @@ use crate::attempts::{Series, is_broken};
 use crate::coding::Coding;
 use crate::reply::Reply;
 
-/// Starts a download of all or part of a blob: a stream that resumes where it broke off.
+/// Starts a download of a blob or a part of it, as a stream that resumes after failures.
 ///
-/// If a body breaks off or stalls, the rest is requested from the registry again, because the last
-/// URL may have been signed for a short time. A reply that ignores the range is read from its
-/// start, and the bytes that are already known are skipped. A reply with a different range is
-/// refused. If the whole blob has a different size, it is not requested again, because it would
-/// have the same size again. The reader's digest verifies the content.
+/// If the connection breaks or stalls, the rest is requested from the registry again, because the
+/// signed URL of the last redirect may have expired. A reply that ignores the range is read from
+/// its start, and the bytes that were already received are skipped. A reply with a different range
+/// is refused. If the whole blob has a different size, the blob is not requested again, because
+/// another reply would have the same size. The reader verifies the content by its digest.
 ///
-/// A reply that is encoded, although no coding was requested, is read in one of two ways, chosen
-/// before any byte is yielded. Its ranges may count encoded or decoded bytes, so none are
-/// requested.
+/// A reply that is encoded, although no coding was requested, is read as received or decoded. The
+/// choice is made before any byte is yielded. Ranges of such a reply may count encoded or decoded
+/// bytes, so no range is requested.
 pub(super) async fn start(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -60,9 +60,10 @@ struct Download {
     skip: u64,
     /// True if the body's end is the end of the blob. False if the body ends with the connection.
     ends_the_blob: bool,
-    /// True if the registry answered a range with a different one, or with an encoded reply.
+    /// True if the registry answered a range request with a different range or with an encoded
+    /// reply.
     ranges_fail: bool,
-    /// The way to read encoded replies, once it is known.
+    /// The way to read encoded replies, if known.
     reading: Option<Reading>,
     series: Series,
 }
@@ -109,14 +110,14 @@ impl Download {
             }
             Err(Mismatch::Size(size)) => return Err(self.other_size(size)),
             Err(Mismatch::Range(clause)) => {
-                tracing::debug!(%digest, clause, "a bad partial reply");
+                tracing::debug!(%digest, clause, "unusable partial reply");
                 self.ranges_fail = true;
             }
         }
         self.whole().await.map(Some)
     }
 
-    /// Uses a reply with the whole blob, and skips the bytes that are already known. Returns
+    /// Uses a reply with the whole blob, and skips the bytes that were already received. Returns
     /// `false` if the blob must be requested again.
     async fn take_whole(&mut self, reply: Reply) -> Result<bool> {
         if reply.coding() != Coding::Identity {
@@ -161,13 +162,15 @@ impl Download {
     }
 
     fn other_size(&self, size: u64) -> Error {
-        let clause =
-            format!("the manifest says {} bytes, the registry has {size}", self.descriptor.size);
+        let clause = format!(
+            "the manifest states {} bytes, but the registry has {size}",
+            self.descriptor.size
+        );
         Error::new(ErrorKind::SizeMismatch).at(self.name()).detail(clause)
     }
 
-    /// Returns the next chunk, even past the range, because the reader of a whole blob must detect
-    /// excess bytes.
+    /// Returns the next chunk, even beyond the range, because the reader of a whole blob must
+    /// detect excess bytes.
     async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
         loop {
             match self.body.next().await {
@@ -181,7 +184,7 @@ impl Download {
                     }
                 }
                 None if self.position >= self.range.end => return Ok(None),
-                // The bytes to skip must arrive too.
+                // Bytes to skip that did not arrive are not part of the size.
                 None if self.ends_the_blob => {
                     return Err(self.other_size(self.position - self.skip));
                 }
@@ -194,9 +197,9 @@ impl Download {
         }
     }
 
-    /// Opens the rest after a failure. Fails after several failures without progress.
+    /// Requests the rest after a failure. Fails after several failures without progress.
     async fn recover(&mut self, error: Error) -> Result<()> {
-        // A body that ends after its last byte has not failed.
+        // A failure after the last byte does not affect the content.
         if self.position >= self.range.end && is_broken(&error) {
             self.body = BlobStream::new(stream::empty());
             return Ok(());

@@ -1,4 +1,4 @@
-//! Manifests: HEAD, GET, PUT of exact bytes.
+//! Requests for manifests: HEAD, GET, and PUT of exact bytes.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
@@ -36,7 +36,7 @@ impl RemoteRepository {
 
     /// Returns the descriptor of the manifest that [`manifest_as`](Self::manifest_as) gets.
     ///
-    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and a GET if the HEAD's headers are
+    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and `GET` if the headers of the reply are
     /// incomplete.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl RemoteRepository {
             .detail(format!("the registry has {found}, expected {}", accepted.join(", "))))
     }
 
-    /// Resolves a manifest with a HEAD, or with a GET if the HEAD's headers are incomplete.
+    /// Resolves a manifest with HEAD, or with GET if the headers of the reply are incomplete.
     pub(super) async fn manifest_descriptor(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         self.accepted_descriptor(selector, &[]).await
     }
@@ -86,12 +86,14 @@ impl RemoteRepository {
                 .map_err(|e| e.at(self.reference(selector)))?;
             return Ok(descriptor);
         }
-        // HEAD fails (Nexus: 404) or its headers are incomplete, and its errors have no body.
+        // HEAD failed (Nexus: 404) or its headers are incomplete. Errors of HEAD have no body, so
+        // GET reports them.
         let manifest = once.accepted_manifest(selector, accept).await?;
         Ok(manifest.descriptor().clone())
     }
 
-    /// Gets a manifest, checked against the requested digest and the one that the registry states.
+    /// Gets a manifest, and checks it against the requested digest and the digest that the registry
+    /// states.
     pub(super) async fn raw_manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         self.accepted_manifest(selector, &[]).await
     }
@@ -116,7 +118,8 @@ impl RemoteRepository {
             .send(self.manifest_request(Method::HEAD, &selector, &[]).await?)
             .await?;
         let resolved = match reply.status.as_u16() {
-            // Some servers answer every request with 200 and a page. They do not have the manifest.
+            // A server that answers every request with 200 and a web page does not have the
+            // manifest.
             200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
                 return Ok(Presence::Complete);
             }
@@ -132,7 +135,7 @@ impl RemoteRepository {
     }
 
     /// Puts a manifest under its tag, or under its digest if there is no tag. Updates the fallback
-    /// index of referrers if the registry does not maintain its own.
+    /// index of referrers if the registry does not list referrers itself.
     pub(super) async fn put_manifest(
         &self,
         manifest: &RawManifest,
@@ -154,7 +157,7 @@ impl RemoteRepository {
         }
     }
 
-    /// Puts a manifest, and checks the digest that the registry says it stored.
+    /// Puts a manifest, and checks the digest that the registry states for it.
     pub(super) async fn send_manifest(
         &self,
         manifest: &RawManifest,
@@ -192,7 +195,7 @@ impl RemoteRepository {
     }
 }
 
-/// Returns the descriptor from a HEAD's headers, if they are complete.
+/// Returns the descriptor from the headers of a HEAD reply, if they are complete.
 fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
     let media_type = MediaType::from_header(reply.header(CONTENT_TYPE.as_str())?).ok()?;
     // An encoded reply has a different size.
@@ -210,12 +213,12 @@ fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
     Some(Descriptor::new(media_type, digest, size))
 }
 
-/// Returns the manifest in a reply, if it is the requested one.
+/// Returns the manifest in a reply, if it is the requested manifest.
 fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawManifest> {
     refuse_web_page(&reply.uri, &body)?;
     let media_type =
         reply.header(CONTENT_TYPE.as_str()).and_then(|t| MediaType::from_header(t).ok());
-    // A proxy's page has a type that is not a manifest's. The content decides then.
+    // A proxy may label a manifest as a web page. The content then determines the media type.
     let media_type = media_type.filter(|t| t.as_str() != "text/html");
     let manifest = match selector {
         TagOrDigest::Digest(digest) => RawManifest::new(body, media_type, digest.clone())?,
@@ -225,8 +228,8 @@ fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawMan
     Ok(manifest)
 }
 
-/// Treats a manifest as signed schema 1 only if this registry does. A registry that does not know
-/// the format stores the bytes like any others.
+/// Treats a manifest as signed schema 1 only if this registry does. A registry that does not
+/// support the format states the digest of the exact bytes.
 fn as_stated(manifest: RawManifest, reply: &Reply) -> RawManifest {
     let by_bytes = manifest.by_bytes();
     match reply.stated_digest() {
@@ -235,7 +238,7 @@ fn as_stated(manifest: RawManifest, reply: &Reply) -> RawManifest {
     }
 }
 
-/// Checks the digest that the registry states against the correct one.
+/// Checks the digest that the registry states against the correct digest.
 fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest) -> Result<()> {
     match (stated, selector) {
         (None, _) => Ok(()),
@@ -244,17 +247,17 @@ fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest)
     }
 }
 
-/// Returns the digest that a registry states, unless it is one of the two digests of signed schema
-/// 1.
+/// Returns the digest that a registry states, unless it is the digest of the manifest's bytes or of
+/// its signed payload.
 fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
     let stated = reply.stated_digest()?;
     let ours = [manifest.by_bytes(), manifest.by_payload()];
     (!ours.iter().any(|m| *m.digest() == stated)).then_some(stated)
 }
 
-/// Checks a digest against the expected one. Digests of different algorithms are not compared.
+/// Checks a digest against the expected digest. Digests of different algorithms are not compared.
 ///
-/// Source: distribution-spec v1.1.1, "Pulling manifests": the client SHOULD verify it.
+/// Source: distribution-spec v1.1.1, "Pulling manifests": clients SHOULD verify this digest.
 pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {
     match expected.algorithm_name() == found.algorithm_name() {
         true => expected.check(found),
@@ -262,9 +265,12 @@ pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {
     }
 }
 
+/// The header by which a registry confirms that it processed the `subject` of a manifest.
+///
 /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
 const OCI_SUBJECT: &str = "oci-subject";
-/// All forms that longshore can read; registries convert or refuse unlisted forms.
+/// All manifest formats that longshore can read. Registries convert or refuse manifests of other
+/// formats.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, \

@@ -66,14 +66,14 @@ impl RemoteRepository {
         &self.inner.repository
     }
 
-    /// Returns the same repository with other limits, for some calls. Everything else is shared, as
-    /// with [`Client::with_limits`](crate::Client::with_limits).
+    /// Returns the same repository with other limits. Everything else is shared, as with
+    /// [`Client::with_limits`](crate::Client::with_limits).
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         self.over(self.inner.exchange.with_limits(limits))
     }
 
-    /// Returns the same repository for one operation, which counts its failures in `series`.
+    /// Returns the same repository for one operation, whose failures are counted in `series`.
     fn in_series(&self, series: &Series) -> Self {
         self.over(self.inner.exchange.in_series(series))
     }
@@ -116,7 +116,8 @@ impl RemoteRepository {
         Scopes::new([Scope::repository(self.path(), &["pull", "push"])])
     }
 
-    /// Lists the push scope for this repository first, for services that read only one scope.
+    /// Returns the scopes of a mount. The push scope is the first, for token services that read
+    /// only one scope.
     fn push_from(&self, source: &RepositoryName) -> Scopes {
         Scopes::new([
             Scope::repository(self.path(), &["pull", "push"]),
@@ -127,7 +128,7 @@ impl RemoteRepository {
     /// Deletes the resource at `uri`.
     ///
     /// Requests the scope of a push, plus any scope that the registry's challenge names. Some token
-    /// services do not know `delete` (Quay), others require it.
+    /// services do not support the action `delete` (Quay), and others require it.
     async fn delete(&self, uri: Uri, about: impl fmt::Display) -> Result<()> {
         let request = RegistryRequest::new(Method::DELETE, uri, self.push(), about);
         let reply = self.exchange().expect(request, &[200, 202, 204]).await?;

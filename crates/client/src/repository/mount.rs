@@ -1,4 +1,4 @@
-//! Mounts a blob from another repository of the registry. A push begins with it.
+//! Mounts a blob from another repository of the registry, which is the first step of a push.
 
 use http::Method;
 use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, Result};
@@ -18,7 +18,7 @@ pub(super) enum Mount {
 }
 
 impl RemoteRepository {
-    /// Requests that the registry mounts a blob from another of its repositories. If the registry
+    /// Requests a mount of a blob from another repository of the registry. If the registry
     /// declines, checks whether this repository already has the blob.
     ///
     /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).

@@ -2,8 +2,8 @@
 //! a failure.
 //!
 //! After a failure, the registry is queried for the number of bytes that it has, and the push
-//! resumes there. If the session is lost, the push begins a new one. If the registry refuses the
-//! upload method, the push uses another.
+//! resumes there. If the session is lost, the push begins a new session. If the registry refuses
+//! the upload method, the push uses another method.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -141,7 +141,7 @@ fn step(failure: Failure, state: State) -> Step {
         Some(404) if state.lost < 2 => Step::Restart,
         Some(404 | 405 | 411 | 501) => switch(other(state.method)),
         Some(_) if failure.unsupported => switch(other(state.method)),
-        // The request is too large: GHCR answers 416 beyond 4 MiB, proxies 413.
+        // The request is too large. GHCR answers 416 beyond 4 MiB, and proxies answer 413.
         Some(413 | 416) if !matches!(state.method, UploadMethod::Chunked(_)) => {
             switch(UploadMethod::Chunked(SMALL_CHUNK))
         }
@@ -150,7 +150,7 @@ fn step(failure: Failure, state: State) -> Step {
     }
 }
 
-/// Returns the method to try if a registry does not support one: a single chunk, or all at once.
+/// Returns the alternative to an upload method that a registry does not support.
 fn other(method: UploadMethod) -> UploadMethod {
     match method {
         UploadMethod::PostThenPut => UploadMethod::Chunked(NonZeroU64::MAX),
@@ -198,7 +198,7 @@ impl Push<'_> {
         }
     }
 
-    /// Begins a session, unless one request is enough.
+    /// Begins a session, unless the blob was sent in a single request.
     async fn begin(&mut self) -> Result<Option<Session>> {
         while self.state.method == UploadMethod::SinglePost {
             let error = match self.post().await {
@@ -249,7 +249,7 @@ impl Push<'_> {
         upload.finish(digest).await
     }
 
-    /// Returns the next step after a failure, and the wait before it.
+    /// Returns the next step after a failure, and the wait before this step.
     fn next(&mut self, error: &Error) -> (Step, Duration) {
         // The source has already retried, so its failure is final here.
         let is_own = error.side() != Some(Side::Source);
@@ -260,7 +260,7 @@ impl Push<'_> {
         let policy = self.repository.exchange().retry();
         match (step, self.series.fail(policy, error.retry_after())) {
             (step, Some(wait)) => (step, wait),
-            // The state bounds these two, so earlier failures do not prevent them.
+            // The state limits the number of these steps, so earlier failures do not prevent them.
             (Step::Restart | Step::Switch(_), None) => (step, Duration::ZERO),
             (_, None) => (Step::GiveUp, Duration::ZERO),
         }
@@ -270,7 +270,7 @@ impl Push<'_> {
         self.repository.exchange()
     }
 
-    /// Queries the offset to continue at; `None` if a new session is needed.
+    /// Queries the offset at which the upload continues. Returns `None` if a new session is needed.
     async fn resume(&mut self, mut session: Session) -> Option<Session> {
         match session.upload.status().await {
             Ok(Some(offset)) if offset <= self.descriptor.size => {

@@ -1,5 +1,5 @@
-//! Pushes a stream of unknown size and digest. It is hashed while it is sent, and the upload is
-//! completed with the digest.
+//! Pushes a stream of unknown size and digest. The stream is hashed while it is sent, and the
+//! upload is completed with the digest.
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -18,8 +18,8 @@ pub(super) async fn push_stream(
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
     let (mut stream, digest_so_far) = stream.digested(digest)?;
-    // Read the first chunk before the session begins, so that a stream that fails at once needs no
-    // session.
+    // Read the first chunk before the session begins, so that a stream that fails immediately needs
+    // no session.
     let first = first(&mut stream).await?;
     let mut session = Session::of(repository.begin_upload().await?);
     let sent = async {
@@ -83,5 +83,5 @@ fn explained(error: Error) -> Error {
     }
 }
 
-/// 64 MiB: the chunk of a stream of unknown size is kept in memory while it is sent.
+/// 64 MiB: each chunk of a stream of unknown size is kept in memory while it is sent.
 const CHUNK_LIMIT: usize = 64 << 20;

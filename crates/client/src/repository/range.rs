@@ -1,5 +1,5 @@
-//! Byte ranges in headers. Parses those of downloads strictly, and those of uploads leniently,
-//! because registries write them in several ways.
+//! Byte ranges in headers. Ranges of downloads are parsed strictly. Ranges of uploads are parsed
+//! leniently, because registries write them in several ways.
 
 use std::ops::Range;
 
@@ -19,13 +19,13 @@ pub(crate) fn range_value(range: &Range<u64>) -> String {
 /// A defect of the reply to a range request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mismatch {
-    /// The blob has this size instead of the expected one.
+    /// The blob has this size instead of the expected size.
     Size(u64),
     /// A defect of the range, described by this text.
     Range(&'static str),
 }
 
-/// Checks that a 206 has exactly the requested range of a blob of `size` bytes.
+/// Checks that a 206 reply has exactly the requested range of a blob of `size` bytes.
 ///
 /// # Errors
 /// The defect of the reply. The error for an encoded reply has no size, because its range may count
@@ -39,13 +39,13 @@ pub(crate) fn check_content_range(
 ) -> Result<(), Mismatch> {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if kind.starts_with("multipart/") {
-        return Err(Mismatch::Range("came in several parts"));
+        return Err(Mismatch::Range("has several parts"));
     }
     if Coding::of(headers) != Coding::Identity {
-        return Err(Mismatch::Range("came with a content coding"));
+        return Err(Mismatch::Range("has a content coding"));
     }
     let Some(value) = header(headers, CONTENT_RANGE.as_str()) else {
-        return Err(Mismatch::Range("came without one Content-Range"));
+        return Err(Mismatch::Range("does not have exactly one Content-Range"));
     };
     let parse = |text: &str| {
         let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -80,11 +80,11 @@ pub(crate) fn refused(headers: &HeaderMap, size: u64) -> Mismatch {
     }
 }
 
-/// Returns the number of bytes that an upload session has, from its `Range` header; `None` if it is
-/// ambiguous.
+/// Returns the number of bytes that an upload session has, from its `Range` header. Returns `None`
+/// if the header is ambiguous.
 ///
 /// `0-0` usually means one byte, but distribution sends it for an empty session, so it is
-/// ambiguous. `0--1` means none (zot). Some values begin with `bytes=` (zot).
+/// ambiguous. `0--1` means zero bytes (zot). Some values begin with `bytes=` (zot).
 ///
 /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks".
 pub(crate) fn upload_offset(text: &str) -> Option<u64> {
@@ -96,8 +96,8 @@ pub(crate) fn upload_offset(text: &str) -> Option<u64> {
     }
 }
 
-/// Returns the smallest chunk that a registry accepts, from its `OCI-Chunk-Min-Length` header.
-/// Ignores invalid values; caps larger values at 1 GiB.
+/// Returns the smallest chunk size that a registry accepts, from its `OCI-Chunk-Min-Length` header.
+/// Ignores invalid values, and reduces values above 1 GiB to 1 GiB.
 pub(crate) fn min_chunk_size(text: &str) -> Option<u64> {
     let stated = number(text.trim()).filter(|size| *size > 0);
     if stated.is_none_or(|size| size > CHUNK_LIMIT) {
@@ -111,7 +111,7 @@ fn number(text: &str) -> Option<u64> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// 1 GiB.
+/// 1 GiB: the maximum of a registry's minimum chunk size.
 const CHUNK_LIMIT: u64 = 1 << 30;
 
 #[cfg(test)]

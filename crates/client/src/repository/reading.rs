@@ -2,7 +2,8 @@
 //!
 //! If a proxy compressed the reply, the blob is the decoded content. If a storage service labelled
 //! content that is itself compressed, such as a gzip layer, the blob is the bytes as received. The
-//! sizes decide if they can, else the digest decides, before any byte is yielded.
+//! sizes determine the reading if possible. Otherwise the digest determines it. This happens before
+//! any byte is yielded.
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -10,7 +11,7 @@ use longshore_core::{BlobStream, Descriptor, Error, Result, Verifier};
 
 use crate::coding::{Coding, Gunzip, unrequested};
 
-/// The ways to read the bytes of a reply.
+/// A way to read the bytes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     AsItCame,
@@ -18,9 +19,10 @@ pub(super) enum Reading {
     Decoded,
 }
 
-/// Returns the reading if the sizes alone decide it. `length` is the reply's, if it has one.
+/// Returns the reading if the sizes alone determine it. `length` is the `Content-Length` of the
+/// reply, if stated.
 ///
-/// A large blob hardly ever has exactly the length of its gzip form, but a small one may.
+/// A large blob almost never has exactly the length of its gzip form, but a small blob may.
 ///
 /// # Errors
 /// [`Protocol`](longshore_core::ErrorKind::Protocol) if the reply must be decoded and is not gzip.
@@ -44,7 +46,7 @@ pub(super) struct Found {
 /// Reads a reply to its end, and determines which reading of it matches the digest.
 ///
 /// # Errors
-/// The error that broke the reply off. If neither reading matches, the error of the decoded one.
+/// The error that interrupted the reply. If no reading matches, the error of the decoded reading.
 pub(super) async fn find(
     coding: &Coding,
     mut reply: BlobStream,
@@ -66,7 +68,7 @@ pub(super) async fn find(
     if let Ok(blob) = as_received.result() {
         return Ok(Found { reading: Reading::AsItCame, blob });
     }
-    // Another attempt may deliver missing bytes, but it does not correct wrong ones.
+    // Another attempt may deliver missing bytes, but it does not correct wrong bytes.
     let cut_short = gunzip.finish().err().filter(|_| decoded.failed.is_none());
     match decoded.result() {
         Ok(blob) => Ok(Found { reading: Reading::Decoded, blob }),
@@ -116,7 +118,7 @@ impl Candidate {
     }
 }
 
-/// 64 KiB: a blob up to this size is kept while its digest is computed. A larger one is requested
+/// 64 KiB: a blob up to this size is kept while its digest is computed. A larger blob is requested
 /// again.
 const KEPT_LIMIT: u64 = 64 << 10;
 

@@ -79,8 +79,8 @@ impl RemoteRepository {
     }
 
     /// Checks whether a registry that answered a push with `OCI-Subject` also lists referrers. An
-    /// earlier ECR did not (sigstore-js#1183, 2024). Checks once; if the check fails, assumes that
-    /// the registry lists them.
+    /// earlier version of ECR did not (sigstore-js#1183, 2024). Checks each registry once. If the
+    /// check fails, assumes that the registry lists referrers.
     pub(super) async fn lists_referrers(&self, subject: &Digest) -> Result<bool> {
         let registry = self.exchange().registry();
         let _one_at_a_time = self.shared().referrers_index.lock().await;
@@ -92,7 +92,7 @@ impl RemoteRepository {
             Ok(_) => true,
             Err(e) if lacks_listing(&e) || e.kind() == ErrorKind::Protocol => false,
             Err(error) => {
-                tracing::debug!(%registry, %error, "cannot tell whether the registry lists referrers");
+                tracing::debug!(%registry, %error, "unknown whether the registry lists referrers");
                 return Ok(true);
             }
         };
@@ -100,9 +100,9 @@ impl RemoteRepository {
         Ok(lists)
     }
 
-    /// Returns the index under the fallback tag of a subject, empty if there is none. `None` if the
-    /// tag resolves to the subject itself or lists the subject's children, because GitLab reads
-    /// `sha256-<hex>` as the digest (2025).
+    /// Returns the index under the fallback tag of a subject, or an empty index if the tag does not
+    /// exist. Returns `None` if the tag resolves to the subject itself or lists the subject's
+    /// children, because GitLab interprets `sha256-<hex>` as the digest (2025).
     async fn fallback_index(&self, tag: &Tag, subject: &Digest) -> Result<Option<Index>> {
         let selector = TagOrDigest::from(tag.clone());
         match self.raw_manifest(&selector).await {
@@ -137,8 +137,8 @@ impl RemoteRepository {
 
     /// Adds a referrer to the fallback index of its subject, unless the index already lists it.
     ///
-    /// Reads the index again after writing it. If another client overwrote it at the same time, the
-    /// referrer is added to that client's index.
+    /// Reads the index again after writing it. If another client overwrote the index in the
+    /// meantime, the referrer is added to that client's index.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
     pub(super) async fn add_to_fallback_index(
@@ -153,8 +153,8 @@ impl RemoteRepository {
                 return Err(Error::new(ErrorKind::Unsupported)
                     .at(self.reference(&tag.into()))
                     .detail(
-                        "the manifest was pushed, but the registry lists no referrers and takes the \
-                         fallback tag for the subject itself",
+                        "the manifest was pushed, but the registry does not list referrers and \
+                         interprets the fallback tag as the subject itself",
                     ));
             };
             if index.manifests.iter().any(|d| d.digest == referrer.digest) {
@@ -185,8 +185,8 @@ fn lacks_listing(error: &Error) -> bool {
     matches!(error.status(), Some(404 | 405 | 406 | 501)) || error.kind() == ErrorKind::Unsupported
 }
 
-/// Returns the tag under which clients maintain the referrers of a digest. It consists of algorithm
-/// and value, each shortened to fit in a tag.
+/// Returns the tag under which clients maintain the referrers of a digest. The tag consists of the
+/// algorithm and the value, each shortened to fit in a tag.
 ///
 /// Source: distribution-spec v1.1.1, "Referrers Tag Schema".
 fn fallback_tag(subject: &Digest) -> Result<Tag> {
@@ -198,9 +198,11 @@ fn fallback_tag(subject: &Digest) -> Result<Tag> {
     Ok(Tag::parse(&tag)?)
 }
 
+/// The header that names the filters that the registry applied.
+///
 /// Source: distribution-spec v1.1.1, "Listing Referrers".
 const OCI_FILTERS_APPLIED: &str = "oci-filters-applied";
-/// 5 attempts to add to an index that other clients write concurrently.
+/// 5 attempts to add a referrer to an index that other clients write concurrently.
 const MERGE_ATTEMPTS: usize = 5;
 
 #[cfg(test)]

@@ -37,18 +37,19 @@ impl RemoteRepository {
         })
     }
 
-    /// Returns the tags, listed on first use and kept until refreshed. Sends nothing.
+    /// Returns a listing of the tags that is fetched on first use and cached until it is refreshed.
+    /// Sends nothing.
     #[must_use]
     pub fn cached_tags(&self) -> CachedListing<Tag> {
         let repository = self.clone();
         CachedListing::new(move || repository.tags(None))
     }
 
-    /// Returns a page. The inner error says that the page is too large.
+    /// Returns a page. The inner error means that the page is too large.
     async fn tag_page(&self, uri: Uri, size: Option<NonZeroUsize>) -> Result<Result<Page<Tag>>> {
         #[derive(Deserialize)]
         struct Listing {
-            // GHCR and Nexus send `null` if there are none.
+            // GHCR and Nexus send `null` if there are no tags.
             tags: Option<Vec<String>>,
         }
         let about = format!("tags of {}", self.repository());
@@ -67,8 +68,8 @@ impl RemoteRepository {
         Ok(Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next }))
     }
 
-    /// Returns the URL of the page that may follow a full page without a link, because Nexus omits
-    /// the link.
+    /// Returns the URL of the page that may follow a full page without a link. Nexus omits the
+    /// link.
     async fn page_without_link(
         &self,
         tags: &[String],
@@ -81,8 +82,8 @@ impl RemoteRepository {
     }
 }
 
-/// Returns the tags after the one in the parameter `last` of `uri`. A registry that does not know
-/// the parameter lists all tags from the start.
+/// Returns the tags after the tag in the parameter `last` of `uri`. A registry that does not
+/// support the parameter lists all tags from the start.
 fn after_last(mut tags: Vec<String>, uri: &Uri) -> Vec<String> {
     let last =
         uri.query().into_iter().flat_map(|q| q.split('&')).find_map(|p| p.strip_prefix("last="));

@@ -21,18 +21,18 @@ use crate::transport::{Body, protocol_error};
 
 /// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
-/// [`push_blob`](longshore_core::Target::push_blob) does all of this and handles failures. Use this
-/// type only to control the single requests. No request is sent twice. If a registry redirects a
-/// request with a body, the call fails, and the next call with the same content goes to the new
-/// location.
+/// [`push_blob`](longshore_core::Target::push_blob) sends all requests of an upload and handles
+/// failures. Use this type only to control the single requests. A request with content is sent only
+/// once. If a registry redirects such a request, the call fails, and the next call with the same
+/// content sends it to the new location.
 ///
 /// # Cancellation
-/// Dropping it leaves the session to the registry, which eventually removes it; see
+/// Dropping the upload leaves the session to the registry, which eventually removes it; see
 /// [`cancel`](Self::cancel).
 pub struct Upload {
     repository: RemoteRepository,
     location: Uri,
-    /// The redirect target of the last request, if it has to be sent there again.
+    /// The method and redirect target of the last request, if the request must be sent again.
     moved: Option<(Method, Uri)>,
     offset: u64,
     min_chunk_size: Option<u64>,
@@ -55,12 +55,12 @@ impl RemoteRepository {
         Upload::of(self, reply).await.map_err(|e| e.at(self.upload_name()))
     }
 
-    /// Sends a blob in one request, if the registry accepts that. If the registry requires a
-    /// session, returns a session that has no content yet.
+    /// Sends a blob in one request, if the registry accepts such requests. If the registry requires
+    /// a session, returns a session that has no content yet.
     ///
     /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. The content is sent
-    /// only once: [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) also handles a
-    /// returned session.
+    /// only once. With [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost), `push_blob`
+    /// also handles a returned session.
     ///
     /// # Errors
     /// Same as [`begin_upload`](Self::begin_upload) and [`finish`](Upload::finish).
@@ -89,14 +89,14 @@ impl RemoteRepository {
 
     /// Resumes an upload that was begun in this process or another.
     ///
-    /// Sends `GET <location>` to query the offset. If the registry does not state it, as for a
-    /// fresh session, it is assumed to be zero.
+    /// Sends `GET <location>` to query the offset. If the registry does not state the offset, as
+    /// for a new session, the offset is assumed to be zero.
     ///
     /// - `location`: the value of [`Upload::location`], or a path at this registry.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the session is gone; [`Invalid`](ErrorKind::Invalid) if
-    /// the URL may not be used.
+    /// [`NotFound`](ErrorKind::NotFound) if the session no longer exists;
+    /// [`Invalid`](ErrorKind::Invalid) if the URL may not be used.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-13).
     pub async fn resume_upload(&self, location: &str) -> Result<Upload> {
@@ -140,8 +140,8 @@ impl Upload {
     }
 
     /// Returns the session's URL, with which another process can
-    /// [resume](RemoteRepository::resume_upload). It changes with each request, and may authorize
-    /// any holder to continue the upload: treat it as a secret.
+    /// [resume](RemoteRepository::resume_upload) the upload. The URL changes with each request. It
+    /// may authorize any holder to continue the upload, so treat it as a secret.
     #[must_use]
     pub fn location(&self) -> String {
         self.location.to_string()
@@ -156,8 +156,8 @@ impl Upload {
 
     /// Sends the next `size` bytes.
     ///
-    /// Sends `PATCH <location>`, or no request if `size` is zero, which `Content-Range` cannot
-    /// express.
+    /// Sends `PATCH <location>`. Sends no request if `size` is zero, because `Content-Range` cannot
+    /// express an empty range.
     ///
     /// # Errors
     /// Any error. The number of bytes that arrived is then unknown; see [`status`](Self::status).
@@ -203,13 +203,13 @@ impl Upload {
         Ok(())
     }
 
-    /// Returns the number of bytes that the registry has; `None` if its reply does not say.
+    /// Returns the number of bytes that the registry has, or `None` if its reply does not state it.
     ///
-    /// Sends `GET <location>`, and then uses the new location, because the old one is invalid after
-    /// a failure (distribution).
+    /// Sends `GET <location>`, and then uses the new location. With distribution, the old location
+    /// is invalid after a failure.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the session is gone.
+    /// [`NotFound`](ErrorKind::NotFound) if the session no longer exists.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-13).
     pub async fn status(&mut self) -> Result<Option<u64>> {
@@ -236,7 +236,7 @@ impl Upload {
         self.put(digest, Body::Empty).await
     }
 
-    /// Completes the blob with its last `size` bytes, which may be all of it.
+    /// Completes the blob with its last `size` bytes, which may be the whole blob.
     ///
     /// Sends `PUT <location>?digest=<digest>`.
     ///
@@ -266,7 +266,7 @@ impl Upload {
 
     /// Cancels the session.
     ///
-    /// Sends `DELETE <location>`; waits for at most two seconds.
+    /// Sends `DELETE <location>`, and waits for the reply for at most two seconds.
     ///
     /// # Errors
     /// Any error of the request. The registry then removes the session after its own timeout.
@@ -303,7 +303,7 @@ impl Upload {
         stored(reply, digest).await.map_err(|e| e.at(about))
     }
 
-    /// Sends a request with a body. Stores its redirect target.
+    /// Sends a request with a body. Stores the redirect target, if any.
     async fn send(
         &mut self,
         method: Method,
@@ -343,8 +343,8 @@ impl Upload {
     }
 }
 
-/// Reads the reply to the last request of a blob. Checks the digest that it states against the
-/// digest of the sent content.
+/// Reads the reply to the last request of a blob. Checks the digest that the reply states against
+/// the digest of the sent content.
 async fn stored(reply: Reply, digest: &Digest) -> Result<()> {
     let stated = reply.stated_digest();
     reply.body.drain().await;
@@ -370,7 +370,7 @@ impl Session {
         Self { upload, open: true }
     }
 
-    /// Forgets the session, because it is complete or no longer exists.
+    /// Drops the session without cancelling it, because it is complete or no longer exists.
     pub(super) fn forget(mut self) {
         self.open = false;
     }

@@ -1,6 +1,6 @@
 //! Detects the scheme of a registry by sending requests to it.
 //!
-//! The rule for the order of attempts is [`step`]. The result is settings, which `host` keeps.
+//! [`step`] decides the order of attempts. The results are settings, which `host` stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::config::{Config, Limits, RegistrySettings, Verification};
 use crate::transport::failure::Failure;
 use crate::transport::{Body, Transport, TransportErrorKind};
 
-/// The transports for probing a registry. None of them follows redirects, because a reply from
-/// another server says nothing about the registry.
+/// The transports for probing a registry. They do not follow redirects, because a reply from
+/// another server is not evidence about the registry.
 pub(crate) struct Probe<'a> {
-    /// Checks certificates according to the settings.
+    /// Verifies certificates according to the settings.
     pub(crate) checked: &'a dyn Transport,
     /// Accepts any certificate of the registry.
     pub(crate) unchecked: &'a dyn Transport,
@@ -27,7 +27,7 @@ pub(crate) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Finds the best way to reach the registry, and returns the settings for it.
+    /// Finds the best way to reach the registry, and returns the settings for this way.
     ///
     /// # Errors
     /// The failure of the first attempt, if no permitted way reaches a registry.
@@ -90,8 +90,9 @@ impl Probe<'_> {
     }
 }
 
-/// Checks whether a registry on this machine speaks TLS, because certificates are configured for
-/// it. Its own certificate does not matter. `root` is its root over TLS.
+/// Returns true if a registry on this machine speaks TLS. Used if certificates are configured for
+/// the registry. The registry's own certificate does not matter. `root` is the registry's root over
+/// TLS.
 pub(crate) async fn speaks_tls(root: &Uri, limits: &Limits, transport: &dyn Transport) -> bool {
     let mut request = get(root);
     let limits = Limits { connect: LOCAL_WAIT, ..limits.clone() };
@@ -114,24 +115,24 @@ fn get(uri: &Uri) -> Request<Body> {
     request
 }
 
-/// Returns true if a server that failed over TLS does speak TLS: it refused the handshake, or the
-/// connection broke after it was established.
+/// Returns true if a failed request shows that the server speaks TLS: the server refused the
+/// handshake, or the connection broke after the handshake.
 fn is_tls(fault: TransportErrorKind, failure: Failure) -> bool {
     fault == TransportErrorKind::Lost || matches!(failure, Failure::Certificate | Failure::Tls)
 }
 
-/// 2 s for a connection within this machine. A plain server may wait for the end of a line, which
-/// TLS does not send, and must not delay the client for longer.
+/// 2 s for a connection within this machine. A server without TLS may wait for the end of a line,
+/// which a TLS client does not send. Such a server must not delay the client for long.
 const LOCAL_WAIT: Duration = Duration::from_secs(2);
 
 fn not_a_registry(root: &Uri) -> Error {
-    crate::transport::protocol_error(root, "no registry answers there".to_owned())
+    crate::transport::protocol_error(root, "no registry found at this URL".to_owned())
 }
 
 /// The ways to reach a registry, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// TLS, with the certificate checked according to the settings.
+    /// TLS, with the certificate verified according to the settings.
     Checked,
     /// TLS with any certificate.
     Unchecked,
@@ -142,7 +143,7 @@ enum Way {
 /// The result of trying one way.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
-    /// A reply that a registry would give.
+    /// A reply that a registry sends: 200 or 401.
     Registry,
     /// Any other reply.
     Another,
@@ -191,7 +192,7 @@ mod tests {
     const ALL: Allowed = Allowed { any_certificate: true, plain: true, change_port: true };
 
     #[test]
-    fn each_fallback_has_exactly_one_reason() {
+    fn each_fallback_is_tried_only_after_its_own_failures() {
         use Answer::{Another, Nothing, Registry};
         use Failure::{Certificate, Closed, NotTls, Other, Refused};
         use Way::{Checked, Plain, Unchecked};
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_refuses_or_breaks_off_a_handshake_speaks_tls() {
+    fn a_refused_handshake_or_a_broken_tls_connection_proves_tls() {
         for (fault, failure, expected) in [
             (TransportErrorKind::Final, Failure::Certificate, true),
             (TransportErrorKind::NotSent, Failure::Tls, true),

@@ -1,6 +1,6 @@
-//! Chooses between plain HTTP and TLS for a registry by rules on names.
+//! Chooses between plain HTTP and TLS for a registry, by rules for names.
 //!
-//! Pure. Its child `detect` sends requests to registries.
+//! Pure. The submodule `detect` sends requests to registries.
 
 pub(crate) mod detect;
 
@@ -13,7 +13,7 @@ use crate::environment::Environment;
 
 /// The choice between plain HTTP and TLS for a registry.
 ///
-/// Written `auto`, `http`, `https`, `by-name` and `detect`.
+/// The text forms are `auto`, `http`, `https`, `by-name` and `detect`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheme {
@@ -25,20 +25,20 @@ pub enum Scheme {
     Auto,
     /// Plain HTTP.
     Http,
-    /// HTTPS, on loopback too.
+    /// HTTPS, also for `localhost` and loopback addresses.
     Https,
     /// Plain HTTP for `localhost`, `127.0.0.1`, `*.local` and `*.localhost`, HTTPS for all others.
     ByName,
     /// The settings that [`Client::detect`](crate::Client::detect) returns: HTTPS with a valid
-    /// certificate, else HTTPS with any certificate, else plain HTTP. A client detects them once
-    /// for each registry, before the first request, and remembers them.
+    /// certificate, else HTTPS with any certificate, else plain HTTP. A client detects the settings
+    /// once for each registry, before the first request, and caches them.
     ///
     /// Every fallback is logged as a warning. An attacker on the network path can cause a fallback,
-    /// so use this on trusted networks only. Other settings of the registry still apply: with
-    /// [`Verification::Full`](crate::Verification::Full), no invalid certificate is accepted, and
-    /// if certificates or verification are set, plain HTTP is not used. A fallback never permits
-    /// sending credentials. They are withheld over plain HTTP and from a server with an invalid
-    /// certificate.
+    /// so use this scheme only on trusted networks. Other settings of the registry still apply.
+    /// With [`Verification::Full`](crate::Verification::Full), no invalid certificate is accepted.
+    /// If certificates or verification are set, plain HTTP is not used. A fallback never permits
+    /// sending credentials: credentials are withheld over plain HTTP, and from a server with an
+    /// invalid certificate.
     Detect,
 }
 
@@ -46,8 +46,8 @@ pub enum Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Plain,
-    /// Plain HTTP, unless certificates are set for the registry and it speaks TLS. The registry is
-    /// on this machine.
+    /// For a registry on this machine: TLS if certificates are set for the registry and it speaks
+    /// TLS, else plain HTTP.
     Local,
     Tls,
     Detect,
@@ -58,7 +58,7 @@ impl Scheme {
     pub const VARIABLE: &'static str = "LONGSHORE_DEFAULT_SCHEME";
 
     /// Returns the default scheme in the environment (`LONGSHORE_DEFAULT_SCHEME`), if it is set.
-    /// The library itself never calls this.
+    /// The library itself never calls this function.
     ///
     /// # Errors
     /// [`ParseError`] if the value is not the name of a scheme.
@@ -78,8 +78,8 @@ impl Scheme {
         }
     }
 
-    /// Returns the rule for a registry. `says_tls` is true if it has certificates or verification
-    /// set.
+    /// Returns the rule for a registry. `says_tls` is true if certificates or verification are set
+    /// for the registry.
     pub(crate) fn rule(self, registry: &RegistryName, says_tls: bool) -> Rule {
         let plain = match self {
             Self::Http => true,
@@ -114,7 +114,8 @@ impl FromStr for Scheme {
     }
 }
 
-/// Returns true if the name of a host suggests this machine or its link. `.local` is multicast DNS.
+/// Returns true if the name of a host suggests this machine or the local link. `.local` is the
+/// domain of multicast DNS.
 ///
 /// Source: RFC 6761, section 6.3; RFC 6762, section 3.
 fn is_local_by_name(host: &str) -> bool {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn by_name_decides_by_the_host_name_alone() {
+    fn by_name_chooses_the_scheme_by_the_host_name_alone() {
         for name in [
             "localhost",
             "localhost:5000",
@@ -183,8 +184,8 @@ mod tests {
             assert_eq!(rule(Scheme::ByName, name), Rule::Tls, "{name}");
             assert_eq!(rule(Scheme::Http, name), Rule::Plain, "{name}");
         }
-        // These are invalid names of registries: an underscore, no port, a port too high, a leading
-        // hyphen, a path.
+        // Invalid names of registries: with an underscore, an empty port, a port that is too high,
+        // a leading hyphen, or a path.
         for name in ["my_reg.local", "localhost:", "localhost:500000", "-x.local", "localhost/path"]
         {
             assert!(RegistryName::parse(name).is_err(), "{name}");

@@ -39,7 +39,7 @@ impl Writer for Layout {
     }
 }
 
-/// Returns the store restricted to the entry of this name by its `under`, if there is a name.
+/// Returns the store, restricted by `under` to the entry with this name, if there is a name.
 pub(super) fn view<S: Clone>(store: &S, name: Option<&ImageName>, under: fn(&S, &str) -> S) -> S {
     name.map_or_else(|| store.clone(), |name| under(store, &name.to_string()))
 }
@@ -47,7 +47,7 @@ pub(super) fn view<S: Clone>(store: &S, name: Option<&ImageName>, under: fn(&S, 
 /// Returns the tags of entries. Fails if two entries have the same tag.
 pub(super) fn tags(entries: &[Descriptor]) -> Result<Vec<Tag>> {
     let tags = listing::distinct_tags(entries)
-        .map_err(|e| e.with_hint("Copy each by its full name to a separate tag."))?;
+        .map_err(|e| e.with_hint("Copy each entry by its full name to a separate tag."))?;
     Ok(tags.into_keys().collect())
 }
 

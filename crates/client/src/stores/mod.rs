@@ -1,7 +1,7 @@
 //! Opens stores of all kinds by their locations.
 //!
-//! Each kind of place has a file that reads it as a [`Reader`] and writes it as a [`Writer`]. Only
-//! the two matches over [`Place`] in this file list all kinds.
+//! Each kind of place has a file that implements [`Reader`] and [`Writer`] for it. Only the two
+//! matches over [`Place`] in this file list all kinds.
 
 #[cfg(feature = "archive")]
 mod docker_archive;
@@ -28,8 +28,8 @@ use crate::location::{ImageName, Location, Place};
 /// Opens stores by their locations.
 ///
 /// A place is opened for reading once and kept open, because opening an archive indexes it, and
-/// standard input can be read only once. Keep a value of this type for one task, not for the life
-/// of a program. Clones share the open places.
+/// standard input can be read only once. Create a new value of this type for each task. Clones
+/// share the open places.
 ///
 /// ```
 /// use longshore::{Location, Memory, Pack, Stores, Tag};
@@ -70,32 +70,31 @@ pub struct Located {
     pub names: Vec<Reference>,
 }
 
-/// The name of an image in a store. Includes the digest if the store knows it without a request.
+/// The name of an image in a store. Includes the digest if the store has it without a request.
 pub type Named = (ImageName, Option<Digest>);
 
 impl Stores {
-    /// Uses this client for repositories at registries.
+    /// Creates an opener of stores that uses this client for repositories at registries.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self::with_client(move || Ok(client.clone()))
     }
 
-    /// Creates the client when a repository at a registry is first opened. Local places need no
-    /// credentials, so an error in loading them does not affect these.
+    /// Creates an opener of stores that creates its client when a repository at a registry is first
+    /// opened. An error in loading credentials therefore does not affect local places.
     pub fn with_client(client: impl Fn() -> Result<Client> + Send + Sync + 'static) -> Self {
         Self { client: Arc::new(client), default_tag: Tag::latest(), open: Arc::default() }
     }
 
-    /// Sets the tag for images at registries whose location has neither tag nor digest. Default:
-    /// `latest`.
+    /// Sets the tag for locations at registries that have no tag or digest. Default: `latest`.
     #[must_use]
     pub fn default_tag(mut self, tag: Tag) -> Self {
         self.default_tag = tag;
         self
     }
 
-    /// Opens a location for reading. If it names an entry of a layout or archive, the returned
-    /// store has only that entry, and every tag means it.
+    /// Opens a location for reading. If the location names an entry of a layout or archive, the
+    /// returned store has only that entry, and every tag resolves to it.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such layout or archive;
@@ -104,8 +103,8 @@ impl Stores {
         Ok(self.reader(location.place()).await?.source(location.name()))
     }
 
-    /// Opens a location for reading, and determines its manifest: the one that the location names,
-    /// else the default tag at a registry or the only image elsewhere.
+    /// Opens a location for reading, and determines its manifest: the manifest that the location
+    /// names, or else the default tag at a registry, or the only image of a layout or archive.
     ///
     /// # Errors
     /// Same as [`open`](Self::open); [`NotFound`](ErrorKind::NotFound) if a docker-archive has no
@@ -156,13 +155,13 @@ impl Stores {
         Ok(self.reader(location.place()).await?.references())
     }
 
-    /// Opens a location for writing, and creates a layout or archive that does not exist. An
+    /// Opens a location for writing, and creates the layout or archive if it does not exist. An
     /// archive appears when [`finish`](Target::finish) is called. If the location names an image in
     /// a layout or archive, the image gets this name, whatever tag it is written under.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; [`Invalid`](ErrorKind::Invalid) if
-    /// something else exists there. Sends no request to a registry.
+    /// the path exists and has other content. Sends no request to a registry.
     pub async fn create(&self, location: &Location) -> Result<Arc<dyn Target>> {
         Ok(self.writer(location.place()).await?.target(location.name()))
     }
@@ -205,8 +204,8 @@ impl Stores {
         reader.delete(location.name()).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported)
                 .at(location)
-                .detail("nothing can be removed from an archive")
-                .with_hint("Copy the content to keep into a new archive.")
+                .detail("an archive does not support the removal of content")
+                .with_hint("Copy the images that you want to keep to a new archive.")
         })
     }
 
@@ -257,8 +256,8 @@ impl Stores {
 }
 
 impl Located {
-    /// Reads the manifest. If it is an index, reads its image for a platform, which defaults to
-    /// this machine's.
+    /// Reads the manifest. If it is an index, reads its image for a platform. Default: the platform
+    /// of this machine.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such manifest, or if the index has no image
@@ -286,10 +285,11 @@ fn without_archives(place: &Place) -> Error {
 /// A place that is open for reading. Finds its images by their names.
 #[async_trait]
 trait Reader: Send + Sync {
-    /// Returns the images as a repository. With a name, only the images that have it.
+    /// Returns the images as a repository. With a name, it has only the images of that name.
     fn source(&self, name: Option<&ImageName>) -> Arc<dyn Source>;
 
-    /// Returns the place as a store from which content can be removed, if it supports that.
+    /// Returns the place as a store from which content can be removed, if the place supports
+    /// removal.
     fn delete(&self, name: Option<&ImageName>) -> Option<Arc<dyn Delete>>;
 
     /// Finds the image of a name that is not a tag, or the only image if there is no name. `None`
@@ -320,7 +320,7 @@ trait Reader: Send + Sync {
 
 /// A place that is open for writing. An archive appears when one of its targets is finished.
 pub(crate) trait Writer: Send + Sync {
-    /// Returns the place as a repository. Its images get this name, if there is one.
+    /// Returns the place as a repository. If there is a name, the written images get this name.
     fn target(&self, name: Option<&ImageName>) -> Arc<dyn Target>;
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Returns standard input, if the path of an archive means that.
+/// Returns standard input, if the path of an archive is `-`.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) if it is a terminal.
@@ -19,7 +19,7 @@ pub(super) fn input(path: &Path) -> Result<Option<io::Stdin>> {
     }
 }
 
-/// Returns standard output, if the path of an archive means that.
+/// Returns standard output, if the path of an archive is `-`.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) if it is a terminal.

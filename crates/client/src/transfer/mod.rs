@@ -28,13 +28,13 @@ pub struct Transfer {
     pub target: Location,
     /// The options of the copy.
     pub options: CopyOptions,
-    /// Copies all tags of the source, each to the same tag, or all names between layouts. Neither
-    /// location may have a tag or digest then.
+    /// True to copy all tags of the source, each to the same tag, or all names between layouts.
+    /// Both locations must then be without a tag or digest.
     pub all_tags: bool,
 }
 
 impl Client {
-    /// Returns an opener of locations that uses this client. Create one for each task.
+    /// Returns a [`Stores`] that uses this client. Create a new one for each task.
     #[must_use]
     pub fn stores(&self) -> Stores {
         Stores::new(self.clone())
@@ -56,7 +56,7 @@ impl Client {
     /// # Errors
     /// The first error of either store, with its [side](Error::side).
     /// [`Conflict`](ErrorKind::Conflict) if the source has several images and its location does not
-    /// choose one; [`Invalid`](ErrorKind::Invalid) if the locations cannot be combined.
+    /// select one of them; [`Invalid`](ErrorKind::Invalid) if the locations cannot be combined.
     pub async fn copy(
         &self,
         source: &Location,
@@ -76,14 +76,14 @@ impl Client {
 impl Stores {
     /// Runs transfers one after another. Transfers to the same archive write it once, at the end.
     ///
-    /// If an image fails, the others are still copied, and the report names the failure. An archive
-    /// gets the images that succeeded, and is not created if none did. The only transfer of a
-    /// single image returns its error instead of reporting it.
+    /// If an image fails, the other images are still copied, and the report contains the failure.
+    /// An archive gets the images that were copied. It is not created if no image was copied. If
+    /// there is only one transfer, of a single image, its error is returned instead of reported.
     ///
     /// # Errors
-    /// The error of the only transfer, if it fails before any image is tried.
-    /// [`Invalid`](ErrorKind::Invalid), before anything is copied, if the locations of any transfer
-    /// cannot be combined. The error of an archive that cannot be finished.
+    /// The error of the only transfer, if it copies a single image or fails before any image is
+    /// tried. [`Invalid`](ErrorKind::Invalid), before anything is copied, if the locations of any
+    /// transfer cannot be combined. The error of an archive that cannot be finished.
     ///
     /// # Cancellation
     /// Dropping the future leaves complete images at registries and in layouts, and does not change
@@ -129,7 +129,7 @@ impl Transfer {
         if self.all_tags {
             for location in [&self.source, &self.target] {
                 if location.tag().is_some() || location.digest().is_some() {
-                    return invalid(location, "with --all-tags, neither end has a tag or digest");
+                    return invalid(location, "expected no tag or digest with --all-tags");
                 }
             }
             if !self.target.named_after(&self.source).has_tags() {
@@ -148,11 +148,11 @@ impl Transfer {
         }
     }
 
-    /// Chooses the tag at the target: the tag in its text, else the source's, unless either
-    /// location has a digest. A name in a docker-archive always has a tag.
+    /// Returns the tag at the target: the tag in the target's location, or else the tag of the
+    /// source, unless either location has a digest. A name in a docker-archive always has a tag.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict), with the names, if the image has several.
+    /// [`Conflict`](ErrorKind::Conflict), with the names, if the image has several names.
     fn tag(&self, located: &Located) -> Result<Option<Tag>> {
         let own = match &located.names[..] {
             [name] => name.tag().cloned(),
@@ -250,7 +250,8 @@ impl Run<'_> {
         Ok(copies)
     }
 
-    /// Copies an entry of a layout whose name is not a tag, then lists it under the same name.
+    /// Copies an entry of a layout whose name is not a tag, then adds it to the target's index
+    /// under the same name.
     async fn copy_entry(
         &mut self,
         copier: &Copier,
@@ -263,7 +264,7 @@ impl Run<'_> {
         let manifest = self.stores.open(source).await?.manifest(&selector).await;
         let manifest = manifest.map_err(|e| e.on(Side::Source))?;
         let target = self.writer(target.place()).await?.target(target.name());
-        // In this view of the layout, every tag means the entry's name.
+        // This view of the layout writes the entry's name for every tag.
         let pushed = target.push_manifest(&manifest, Some(&Tag::latest())).await;
         pushed.map(|()| copy).map_err(|e| e.on(Side::Target))
     }
@@ -292,7 +293,7 @@ impl Run<'_> {
     }
 }
 
-/// Separates names that are tags from other names. The others have a digest.
+/// Separates tags from other names, which have a digest.
 fn tags_and_entries(names: Vec<Named>) -> (Vec<Tag>, Vec<(ImageName, Digest)>) {
     let (mut tags, mut entries) = (Vec::new(), Vec::new());
     for named in names {
@@ -310,5 +311,5 @@ fn several_names(source: &Location, names: &[Reference]) -> Error {
     Error::new(ErrorKind::Conflict)
         .at(source)
         .detail(format!("the image has several names: {}", names.join(", ")))
-        .with_hint("Choose one: docker-archive:FILE:REPOSITORY:TAG; or give the target a tag.")
+        .with_hint("Choose one (docker-archive:FILE:REPOSITORY:TAG), or add a tag to the target.")
 }

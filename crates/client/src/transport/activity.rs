@@ -1,7 +1,7 @@
-//! Tracks the activity of a request while its reply is awaited.
+//! Tracks the activity of a request while the client waits for its reply.
 //!
-//! It distinguishes a slow server from a slow body, stops a body that the server refuses before all
-//! of it is sent, and reports long waits to the user.
+//! Distinguishes a slow server from a slow body, stops sending a body that the server refuses
+//! early, and reports long waits to the user.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,25 +31,25 @@ struct State {
 /// The event that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The address of a name.
+    /// The address of a host.
     Address,
     /// A connection.
     Connection,
-    /// More of the body, from its own source.
+    /// More of the body, from the source of the body.
     Body,
-    /// Room for more of the body in the connection: the server must read some of it.
+    /// Room for more of the body in the connection: the server must read what was sent.
     Room,
     /// The reply.
     Reply,
 }
 
-/// Says whether the rest of a body should be sent.
+/// The decision whether to send the rest of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     Yes,
-    /// The body was refused; the connection stays open for the rest of the reply.
+    /// The body was refused. The connection stays open for the rest of the reply.
     Refused,
-    /// The rest must never be sent: the connection ends.
+    /// The rest must not be sent. The connection ends.
     Never,
 }
 
@@ -64,13 +64,13 @@ impl Activity {
         })))
     }
 
-    /// Records every step of sending a body, and keeps the body's error, which the HTTP library
+    /// Records every step of sending a body, and stores the body's error, which the HTTP library
     /// would hide. Splits large chunks, because a chunk that the HTTP library has received can no
     /// longer be observed or held back.
     pub(crate) fn watch(&self, mut body: BlobStream) -> BlobStream {
         let (activity, mut rest) = (self.clone(), Bytes::new());
-        // If the sender knows the length of a body, it drops the body after the last byte without
-        // polling for its end.
+        // A sender that knows the length of a body drops the body after the last byte, without
+        // polling for the end. Dropping this value then records the end.
         let sent = Entered { activity: self.clone(), before: Stage::Reply };
         BlobStream::new(poll_fn(move |cx| {
             let _until_sent = &sent;
@@ -100,7 +100,7 @@ impl Activity {
                 Poll::Ready(Some(Err(error))) => {
                     activity.step(Stage::Reply);
                     activity.state().error = Some(error);
-                    Poll::Ready(Some(Err(cut("the body could not be read to its end"))))
+                    Poll::Ready(Some(Err(cut("the body could not be read completely"))))
                 }
             }
         }))
@@ -124,7 +124,7 @@ impl Activity {
         Refusal(self)
     }
 
-    /// Returns when the server has neither read a byte nor answered for the time `limit`.
+    /// Returns when the server has been silent for `limit`: it read no byte and sent no reply.
     pub(crate) async fn silence(&self, limit: Duration) {
         loop {
             let silence = match self.waits() {
@@ -138,8 +138,8 @@ impl Activity {
         }
     }
 
-    /// Reports each long wait to the user once, with the result of `text`. Waits for the body's
-    /// source are not reported here, because the source reports them.
+    /// Reports each long wait to the user once, with the text that `text` returns. Waits for the
+    /// body's source are not reported here, because the source reports them.
     pub(crate) async fn report_waits(
         &self,
         text: impl Fn(Stage) -> String + Send + Sync,
@@ -150,7 +150,7 @@ impl Activity {
             let (stage, since) = current;
             let due = since + wait::LONG;
             if stage == Stage::Body || reported == Some(current) {
-                // The next wait begins later than now, so it is not long before this time.
+                // The next wait begins later than now, so it cannot be long before this sleep ends.
                 sleep(wait::LONG).await;
             } else if due > Instant::now() {
                 sleep_until(due).await;
@@ -161,13 +161,13 @@ impl Activity {
         }
     }
 
-    /// Returns the current stage and when it began.
+    /// Returns the current stage, and the time of its last step.
     fn waits(&self) -> (Stage, Instant) {
         let state = self.state();
         (state.stage, state.last)
     }
 
-    /// Records a step; returns the stage before it.
+    /// Records a step. Returns the previous stage.
     fn step(&self, next: Stage) -> Stage {
         let mut state = self.state();
         state.last = Instant::now();
@@ -198,7 +198,7 @@ impl Drop for Entered {
     }
 }
 
-/// Ends the rest of a request's body when it is dropped.
+/// A value that ends the rest of a request's body when dropped.
 #[derive(Debug)]
 pub(crate) struct Refusal(Activity);
 
@@ -251,14 +251,14 @@ mod tests {
         let read = async { while body.next().await.is_some() {} };
         tokio::select! {
             () = read => {}
-            () = activity.silence(LIMIT) => panic!("the body was slow, not the other end"),
+            () = activity.silence(LIMIT) => panic!("only the body was slow"),
         }
         let start = Instant::now();
         activity.silence(LIMIT).await;
         assert_eq!(start.elapsed(), LIMIT);
     }
 
-    /// On a slow line, a large chunk would otherwise look like silence.
+    /// On a slow connection, sending a large chunk may take longer than the limit.
     #[tokio::test(start_paused = true)]
     async fn sending_a_large_chunk_does_not_count_as_silence() {
         let activity = Activity::new();
@@ -290,7 +290,7 @@ mod tests {
         let (next, mut body) = next.await.unwrap();
         assert_eq!(next.unwrap().unwrap_err().kind(), ErrorKind::Canceled);
         assert!(body.next().await.unwrap().is_err());
-        assert!(activity.take_error().is_none(), "the body itself was good");
+        assert!(activity.take_error().is_none(), "the body itself had no error");
     }
 
     #[tokio::test]
@@ -320,7 +320,7 @@ mod tests {
             sleep(14 * second).await;
             drop(body);
             sleep(6 * second).await;
-            // The source is slow. The transport does not report that.
+            // The transport does not report a slow source.
             let mut body = activity.watch(slow(1, LIMIT));
             body.next().await;
             assert!(body.next().await.is_none());

@@ -20,7 +20,7 @@ impl Deadline {
         Self(total.and_then(|total| Some((Instant::now().checked_add(total)?, total))))
     }
 
-    /// Returns the result of `work`, if it completes in time.
+    /// Returns the result of `work`, if `work` completes in time.
     ///
     /// # Errors
     /// [`Timeout`](ErrorKind::Timeout).
@@ -52,12 +52,12 @@ fn until(end: Instant, total: Duration, mut inner: BlobStream) -> BlobStream {
 }
 
 fn late(total: Duration) -> Error {
-    let clause = format!("not done within {total:?}");
+    let clause = format!("the request did not complete within {total:?}");
     Error::new(ErrorKind::Timeout).detail(clause).with_source(Late)
 }
 
-/// Returns true if the error says that a request exceeded its total time. Such a request is not
-/// retried.
+/// Returns true if the error means that a request exceeded its total time limit. Such a request is
+/// not retried.
 pub(crate) fn is_late(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<Late>())
 }

@@ -1,4 +1,4 @@
-//! Determines from an error's causes why a connection failed, and describes it for users.
+//! Determines from an error's causes why a connection failed, and describes the failure for users.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,15 +14,16 @@ pub(crate) enum Failure {
     Certificate,
     /// The server does not speak TLS.
     NotTls,
-    /// The server does not speak HTTP. A server that expects TLS looks like this.
+    /// The server does not speak HTTP. A server that expects TLS causes the same error.
     NotHttp,
     /// The server speaks TLS and refuses the handshake.
     Tls,
-    /// The server closed the connection. Some servers that expect plain HTTP, or TLS, do this.
+    /// The server closed the connection. Some servers do so if the client does not use the expected
+    /// protocol (plain HTTP or TLS).
     Closed,
     /// No server listens on the port.
     Refused,
-    /// The proxy requires a login, or rejects the one that was sent.
+    /// The proxy requires a login, or rejects the login that was sent.
     ProxyLogin,
     /// Any other reason.
     Other,
@@ -57,14 +58,14 @@ pub(crate) struct Way<'a> {
     pub(crate) https: bool,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
-    /// The name used in options: the host, with the port unless it is the scheme's default.
+    /// The name for command-line options: the host, and the port if it is not the scheme's default.
     pub(crate) name: &'a str,
-    /// The proxy that the connection goes through.
+    /// The proxy of the connection.
     pub(crate) proxy: Option<&'a str>,
 }
 
 impl Way<'_> {
-    /// Describes the attempt and its innermost cause of failure in one clause.
+    /// Returns a clause that describes the attempt and the innermost cause of its failure.
     pub(crate) fn clause(&self, error: &(dyn StdError + 'static)) -> String {
         let Self { host, port, .. } = self;
         let reason = innermost(error);
@@ -74,7 +75,7 @@ impl Way<'_> {
         };
         match cause::<rustls::Error>(error) {
             Some(rustls::Error::InvalidCertificate(why)) => {
-                return format!("certificate of {place} {}", Invalid(why));
+                return format!("the certificate of {place} {}", Invalid(why));
             }
             Some(rustls::Error::InvalidMessage(_)) => return format!("{place} does not speak TLS"),
             Some(other) => return format!("cannot speak TLS with {place}: {other}"),
@@ -85,7 +86,7 @@ impl Way<'_> {
                 format!("the proxy {proxy} requires a user name and password")
             }
             Some(proxy) if says(error, TUNNEL_REFUSED) => {
-                format!("the proxy {proxy} does not connect to {host}:{port}")
+                format!("the proxy {proxy} refuses to connect to {host}:{port}")
             }
             _ if !says(error, NO_ADDRESS) => format!("cannot connect to {place}: {reason}"),
             _ if place.starts_with("the proxy") => format!("cannot resolve {place}: {reason}"),
@@ -93,7 +94,7 @@ impl Way<'_> {
         }
     }
 
-    /// Describes a connection attempt that exceeded its time limit.
+    /// Returns a clause for a connection attempt that exceeded its time limit.
     pub(crate) fn late(&self, limit: Duration) -> String {
         let Self { host, port, .. } = self;
         let through = self.proxy.map(|proxy| format!(" through the proxy {proxy}"));
@@ -107,29 +108,29 @@ impl Way<'_> {
         if self.proxy_that_failed(error).is_some() {
             let is_certificate = Failure::of(error) == Failure::Certificate;
             return is_certificate
-                .then(|| "Trust its root certificate (--proxy-ca-file FILE).".to_owned());
+                .then(|| "Trust the proxy's root certificate (--proxy-ca-file FILE).".to_owned());
         }
         Some(match (Failure::of(error), cause::<rustls::Error>(error)) {
             (_, Some(rustls::Error::InvalidCertificate(why))) if Invalid(why).is_untrusted() => {
                 format!(
-                    "Trust its root certificate (--ca-file FILE), or skip its verification \
+                    "Trust the server's root certificate (--ca-file FILE), or skip verification \
                      (--skip-tls-verify {name})."
                 )
             }
             (Failure::Certificate, _) => {
-                format!("To accept it anyway, use --skip-tls-verify {name}.")
+                format!("To accept this certificate, use --skip-tls-verify {name}.")
             }
             (Failure::NotTls, _) => {
-                format!("If it speaks plain HTTP, use --plain-http {name}.")
+                format!("If the server speaks plain HTTP, use --plain-http {name}.")
             }
             (Failure::NotHttp | Failure::Closed, _) if !self.https && self.proxy.is_none() => {
-                "If it speaks TLS, use --scheme https.".to_owned()
+                "If the server speaks TLS, use --scheme https.".to_owned()
             }
             (Failure::ProxyLogin, _) => PROXY_LOGIN_HINT.to_owned(),
             (
                 _,
                 Some(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired)),
-            ) => "It requires a client certificate: use --client-cert CERT,KEY.".to_owned(),
+            ) => "The server requires a client certificate: use --client-cert CERT,KEY.".to_owned(),
             _ => return None,
         })
     }
@@ -173,11 +174,11 @@ impl fmt::Display for SelfSigned {
 
 impl StdError for SelfSigned {}
 
-/// Displays the defect of a certificate. The text completes a sentence about the certificate.
+/// The defect of a certificate. The text completes a sentence that begins with the certificate.
 struct Invalid<'a>(&'a CertificateError);
 
 impl Invalid<'_> {
-    /// Returns true if only a trusted authority is missing.
+    /// Returns true if the only defect is that no trusted authority signed the certificate.
     fn is_untrusted(&self) -> bool {
         match self.0 {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => true,
@@ -191,7 +192,7 @@ impl fmt::Display for Invalid<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             CertificateError::UnknownIssuer => f.write_str("is not trusted: unknown authority"),
-            // This happens if an authority was recreated under the same name.
+            // An authority that was recreated under the same name causes this error.
             CertificateError::BadSignature => f.write_str("is not trusted: bad signature"),
             CertificateError::Other(other) if is_authority(other) => {
                 f.write_str("is not trusted: it is a CA certificate, not a server certificate")
@@ -208,7 +209,7 @@ impl fmt::Display for Invalid<'_> {
                 write!(f, "becomes valid in {}, by this machine's clock", span(left))
             }
             CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-                f.write_str("is for no host (it has no subject alternative name)")
+                f.write_str("is for no host: the subject alternative name is missing")
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
                 let bare = |name: &String| {
@@ -243,8 +244,8 @@ fn span(seconds: u64) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Returns the next cause. Handles `io::Error`, which omits the error that it wraps from its
-/// sources.
+/// Returns the next cause. Handles `io::Error` separately, because its `source` skips the wrapped
+/// error.
 fn deeper<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     wrapped.map(|wrapped| wrapped as _).or_else(|| error.source())
@@ -273,14 +274,14 @@ const TUNNEL_REFUSED: &str = "tunnel error: unsuccessful";
 const NO_PROXY: &str = "tunnel error: failed to create underlying connection";
 /// The text for a failed connection to or through a SOCKS proxy.
 const NO_SOCKS: &str = "error connecting to socks proxy";
-/// The text for a failed TCP connection: to the proxy, if there is one.
+/// The text for a failed TCP connection, which is to the proxy if there is a proxy.
 const NO_TCP: &str = "tcp connect error";
 /// The text for a name without an address.
 const NO_ADDRESS: &str = "error resolving DNS";
 /// The text for a reply that is not HTTP, such as a TLS alert.
 const NO_HTTP: &str = "invalid HTTP version parsed";
 
-/// 3: the number of a certificate's names that are shown.
+/// The maximum number of a certificate's names that are shown.
 const NAMES_SHOWN: usize = 3;
 
 #[cfg(test)]

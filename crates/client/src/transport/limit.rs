@@ -13,10 +13,10 @@ use crate::origin::Origin;
 
 /// The layer that limits concurrent requests per origin.
 ///
-/// A request holds its permit until the reply's head arrives, but not while its body is read,
-/// because a copy within one registry reads one body to send another. For the same reason, requests
-/// that send a stream have separate permits: they may wait for the reply to a request without a
-/// stream.
+/// A request holds its permit only until the head of the reply arrives. The request holds no permit
+/// while the body is read, because a copy within one registry reads one body to send another. For
+/// the same reason, requests that send a stream have separate permits: such a request may wait for
+/// the reply to a request without a stream.
 #[derive(Debug)]
 pub(crate) struct Limit {
     inner: Arc<dyn Transport>,

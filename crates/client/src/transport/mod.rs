@@ -1,8 +1,9 @@
 //! Sends requests and receives replies. Separates the client from the HTTP library.
 //!
-//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. Only
-//! some headers are specific to registries. A client's requests pass these layers, outermost first:
-//! `auth` (not in this module), `retry`, `limit`, `redirect`, `log` and `wire`.
+//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. Apart
+//! from some headers, nothing in this module is specific to registries. A client's requests pass
+//! these layers, outermost first: `auth` (not in this module), `retry`, `limit`, `redirect`, `log`
+//! and `wire`.
 
 mod activity;
 pub(crate) mod deadline;
@@ -25,15 +26,17 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Request, Response};
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 
-/// Sends a request and returns the head of its reply. The body is read later.
+/// An HTTP implementation that sends a request and returns the head of the reply. The body is read
+/// later.
 ///
-/// Implement this to replace the built-in HTTP implementation, for another HTTP stack or for tests.
+/// Implement this trait to replace the built-in HTTP implementation, for another HTTP stack or for
+/// tests.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends a request with an absolute http or https URL.
     ///
-    /// Any status is a reply, not an error. Redirects are not followed and bodies are not decoded
-    /// here.
+    /// Any status is a reply, not an error. This method does not follow redirects and does not
+    /// decode bodies.
     ///
     /// # Errors
     /// [`TransportError`] if no reply arrived.
@@ -52,13 +55,13 @@ pub enum Body {
     Stream {
         /// The bytes.
         stream: BlobStream,
-        /// The number of bytes, if it is known.
+        /// The number of bytes, if known.
         size: Option<u64>,
     },
 }
 
 impl Body {
-    /// Returns the size in bytes, if it is known.
+    /// Returns the size in bytes, if known.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         match self {
@@ -88,8 +91,8 @@ impl Body {
         }
     }
 
-    /// Reads the rest of a small reply, so that its connection can be reused. Gives up if this
-    /// takes long.
+    /// Reads the rest of a small reply, so that its connection can be reused. Stops if reading
+    /// takes too long.
     pub(crate) async fn drain(self) {
         if self.size().is_none_or(|size| size <= DRAIN_LIMIT) {
             drop(tokio::time::timeout(DRAIN_WAIT, self.read_away()).await);
@@ -114,13 +117,13 @@ pub struct TransportError {
     error: Error,
 }
 
-/// The class of a failure. The retry rule depends on it.
+/// The class of a failure, on which the retry rule depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
     /// The request did not reach the server.
     NotSent,
-    /// The connection broke; it is unknown whether the request was processed.
+    /// The connection broke. The server may have processed the request.
     Lost,
     /// A wait exceeded its time limit.
     TimedOut,
@@ -181,7 +184,7 @@ impl std::error::Error for TransportError {
     }
 }
 
-/// Returns a copy of the request, if its body is not a stream.
+/// Returns a copy of the request, unless its body is a stream.
 pub(crate) fn replay(request: &Request<Body>) -> Option<Request<Body>> {
     let mut again = Request::new(request.body().replay()?);
     *again.method_mut() = request.method().clone();
@@ -191,7 +194,7 @@ pub(crate) fn replay(request: &Request<Body>) -> Option<Request<Body>> {
     Some(again)
 }
 
-/// Returns the value of a header, if it occurs once and is text.
+/// Returns the value of a header, if the header occurs exactly once and its value is text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -207,5 +210,5 @@ pub(crate) fn protocol_error(uri: &http::Uri, clause: String) -> Error {
 
 /// 64 KiB: reading more than this costs more than a new connection.
 const DRAIN_LIMIT: u64 = 64 << 10;
-/// 1 s: waiting longer also costs more than a new connection.
+/// 1 s: waiting longer costs more than a new connection.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);

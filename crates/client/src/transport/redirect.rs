@@ -12,17 +12,19 @@ use super::{Body, Transport, TransportError, protocol_error, replay};
 use crate::origin::{Origin, check_hop, resolve};
 use crate::redact::redacted;
 
-/// The layer that follows redirects, at most ten, and never from https to http. It never changes
-/// the method. Only a 303 would require that (GET), and no request of this client needs it.
+/// The layer that follows redirects: at most ten per request, and never from https to http. The
+/// layer never changes the method. Only a 303 requires a change (to GET), and no request of this
+/// client needs a 303.
 ///
-/// Credentials are dropped as soon as scheme, host or port change. They stay dropped, even if a
+/// Credentials are dropped as soon as the scheme, host or port changes. They stay dropped even if a
 /// later redirect returns to the first origin.
 #[derive(Debug)]
 pub(crate) struct Redirect {
     inner: Arc<dyn Transport>,
 }
 
-/// The final URL of a reply, stored with it. Relative links are resolved against it.
+/// The final URL of a reply, stored in the reply's extensions. Relative links are resolved against
+/// this URL.
 #[derive(Clone, Debug)]
 pub(crate) struct FinalUri(pub(crate) Uri);
 
@@ -70,26 +72,27 @@ impl Transport for Redirect {
     }
 }
 
-/// The redirect target of a request whose body can be read only once. As the source of the error,
-/// it tells a caller that can recreate the body where to send the request.
+/// The redirect target of a request whose body can be read only once. The target is the source of
+/// the error. A caller that can recreate the body sends the request to this target.
 #[derive(Debug)]
 struct Moved(Uri);
 
 impl fmt::Display for Moved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it leads to {}", redacted(&self.0))
+        write!(f, "the redirect leads to {}", redacted(&self.0))
     }
 }
 
 impl std::error::Error for Moved {}
 
-/// Returns the redirect target from the error of such a request.
+/// Returns the redirect target from the error of a request whose body can be read only once.
 pub(crate) fn moved(error: &Error) -> Option<&Uri> {
     let source = std::error::Error::source(error)?;
     source.downcast_ref().map(|Moved(to)| to)
 }
 
-/// Marks a request whose body holds a secret. Such a request is redirected within its origin only.
+/// The mark of a request whose body holds a secret. Such a request is redirected only within its
+/// origin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepOrigin;
 
@@ -97,8 +100,8 @@ fn redirects(reply: &Response<Body>) -> bool {
     matches!(reply.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Refuses redirects that turn other methods into GET in practice (301, 302 and 303), because an
-/// upload would be lost silently.
+/// Refuses a 301, 302 or 303 for methods other than GET and HEAD. In practice, such a redirect
+/// changes the method to GET, and an upload would be lost silently.
 fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str> {
     match status.as_u16() {
         307 | 308 => Ok(()),
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unsafe_redirect_or_one_that_changes_the_method_is_refused() {
+    async fn unsafe_redirects_and_redirects_that_change_the_method_are_refused() {
         for (status, method, hop) in [
             (302, Method::POST, "/x"),
             (303, Method::PUT, "/x"),

@@ -1,6 +1,6 @@
 //! Sends requests again after transient failures: the loop around the rule in `attempts`.
 //!
-//! All other replies are passed on unchanged, so that callers can read their error bodies.
+//! All other replies are returned unchanged, so that callers can read the bodies of errors.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,7 @@ use crate::config::RetryPolicy;
 use crate::origin::Origin;
 use crate::waiting::{Again, pause};
 
-/// The layer that sends requests again. If a reply requests a wait (429), all requests to its
-/// origin wait.
+/// The layer that sends requests again. If a 429 requests a wait, all requests to its origin wait.
 #[derive(Debug)]
 pub(crate) struct Retry {
     inner: Arc<dyn Transport>,
@@ -57,7 +56,8 @@ impl Retry {
 #[async_trait]
 impl Transport for Retry {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        // A lost chunk may have been stored. The upload queries the offset before it continues.
+        // The registry may have stored a chunk whose reply was lost. The upload queries the offset
+        // before it continues.
         let safe = request.method() != Method::PATCH;
         let series = request.extensions().get::<Series>().cloned().unwrap_or_default();
         let mut timed_out = false;
@@ -122,7 +122,7 @@ mod tests {
         Failure(TransportErrorKind),
     }
 
-    /// A transport that sends these answers and repeats the last one. Counts the requests.
+    /// A transport that sends these answers, and repeats the last answer. Counts the requests.
     #[derive(Debug)]
     struct Scripted(Mutex<Vec<Answer>>, Mutex<usize>);
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-/// Returns the wait that the headers request. If there are several, returns the longest.
+/// Returns the wait that the headers request, or the longest wait if there are several.
 ///
 /// Supports seconds or an HTTP date in `Retry-After`, and a Unix time in `X-Retry-After` (Docker
-/// Hub). Points in time are relative to the reply's `Date`, so the clocks of client and server need
-/// not agree. Malformed values are ignored.
+/// Hub). Points in time are relative to the reply's `Date`, so the clocks of client and server may
+/// differ. Malformed values are ignored.
 ///
 /// Source: RFC 9110, section 10.2.3.
 pub(crate) fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
@@ -26,7 +26,8 @@ pub(crate) fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
     plain.chain(extended.filter_map(|text| until(seconds(text)?))).max()
 }
 
-/// Parses a number of digits only. A number that overflows becomes the largest integer.
+/// Parses a number that consists only of digits. A number that overflows becomes the largest
+/// integer.
 fn seconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -53,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn requested_waits_are_parsed_in_every_form() {
+    fn all_forms_of_requested_waits_are_parsed() {
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         for (lines, expected) in [
             (&[][..], None),

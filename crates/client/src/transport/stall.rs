@@ -1,6 +1,6 @@
-//! Watches the bodies of replies, and ends those that stall.
+//! Watches the bodies of replies, and ends a body that stalls.
 //!
-//! A body stalls if no byte arrives for too long, or too few bytes arrive during that time.
+//! A body stalls if no byte, or too few bytes, arrive within the time limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,8 +11,8 @@ use futures_util::stream::{Stream, StreamExt as _};
 use longshore_core::{Result, wait};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Ends a reply's body that stalls, and reports a long wait to the user. Only the time spent
-/// waiting for the network counts, so a slow reader does not stall a body.
+/// A reply's body, which ends with an error if it stalls. Reports a long wait to the user. Only the
+/// time spent waiting for the network counts, so a slow reader does not stall a body.
 pub(crate) struct Watched<S> {
     inner: S,
     /// The name of the server.
@@ -20,7 +20,7 @@ pub(crate) struct Watched<S> {
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
-    /// True if the wait will not be reported any more.
+    /// True if the current wait was reported, or ends too early for a report.
     is_reported: bool,
     waited: Duration,
     received: u64,
@@ -49,7 +49,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Counts a chunk; returns a stall if chunks arrive too slowly.
+    /// Counts a chunk. Returns a stall if chunks arrive too slowly.
     fn account(&mut self, size: usize) -> Option<Stall> {
         self.received += size as u64;
         self.waited += self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -61,7 +61,8 @@ impl<S> Watched<S> {
         slow.then_some(Stall::Slow)
     }
 
-    /// Becomes ready when no bytes have arrived for too long. Reports a long wait before that.
+    /// Becomes ready when no bytes have arrived within the time limit. Reports a long wait before
+    /// the limit.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting_since.is_none() {
             self.waiting_since = Some(Instant::now());
@@ -100,7 +101,7 @@ where
     }
 }
 
-/// 1 KiB per second: slower than any usable line.
+/// 1 KiB per second: slower than any usable connection.
 const SLOWEST: u64 = 1 << 10;
 
 #[cfg(test)]
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_or_a_trickle_ends_a_body_but_a_slow_line_does_not() {
+    async fn a_body_ends_on_silence_or_below_one_kilobyte_per_second() {
         let second = Duration::from_secs(1);
         for (size, pause, expected) in [
             (1 << 20, 61 * second, Some(Stall::Silent)),

@@ -1,6 +1,7 @@
 //! TLS settings: the trusted authorities, and the verification of certificates.
 //!
-//! This is the only file that configures `rustls`. The wire calls it once per origin.
+//! This is the only file that configures `rustls`. `wire` requests a configuration for each
+//! connection pool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +23,8 @@ use crate::certificate::{ClientCertificate, RootCertificates};
 use crate::config::Verification;
 use crate::transport::failure::{SelfSigned, is_authority};
 
-/// The system's authorities. They are read for the first connection that needs them, because they
-/// may be many files (150 on Debian).
+/// The system's authorities. They are loaded for the first connection that needs them, because
+/// there may be many files to read (150 on Debian).
 #[derive(Debug, Default)]
 pub(crate) struct SystemRoots(OnceCell<Arc<RootCertStore>>);
 
@@ -31,8 +32,8 @@ impl SystemRoots {
     async fn get(&self) -> Arc<RootCertStore> {
         let load = || async {
             let load = tokio::task::spawn_blocking(|| Arc::new(load_system_roots()));
-            // Loading does not panic. If it did, connections would fail for lack of trusted
-            // authorities.
+            // Loading does not panic. If loading panicked, connections would fail, because no
+            // authority would be trusted.
             load.await.unwrap_or_else(|_| Arc::new(RootCertStore::empty()))
         };
         Arc::clone(self.0.get_or_init(load).await)
@@ -40,7 +41,7 @@ impl SystemRoots {
 }
 
 /// Loads the system's certificates (or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`). Falls back to
-/// Mozilla's built-in list if the system has none, as in images made from scratch.
+/// Mozilla's built-in list if the system has no certificates, as in images built from scratch.
 fn load_system_roots() -> RootCertStore {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -89,7 +90,7 @@ pub(crate) async fn configuration(trust: Trust<'_>, system: &SystemRoots) -> Res
     }
 }
 
-/// Returns a verifier that trusts the system's authorities and the given ones.
+/// Returns a verifier that trusts the system's authorities and the given authorities.
 async fn checked(
     more: Option<&RootCertificates>,
     system: &SystemRoots,
@@ -107,13 +108,14 @@ async fn checked(
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
-    // The provider is passed explicitly, so that another crate's installed provider has no effect.
+    // The provider is passed explicitly, so that a provider installed by another crate has no
+    // effect.
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Unsupported).at("TLS").with_source(e))
 }
 
-/// Checks the signatures of handshakes as the verifier in this field does.
+/// Delegates the verification of handshake signatures to the verifier in this field.
 macro_rules! signatures_by {
     ($verifier:ident) => {
         fn verify_tls12_signature(
@@ -140,12 +142,13 @@ macro_rules! signatures_by {
     };
 }
 
-/// Verifies certificates by their chain, and also accepts a certificate that the user named.
+/// A verifier that checks a certificate's chain, and also accepts a certificate that the user
+/// named.
 ///
 /// `openssl req -x509` creates a certificate that is an authority (CA:TRUE) and that a server
-/// presents as its own certificate. webpki refuses such a certificate. Here it is accepted if it is
-/// byte for byte one that the user named, and if its names and dates are valid. This adds no trust,
-/// because the named certificate is trusted as an authority anyway: its key can already sign for
+/// presents as its own certificate. webpki refuses such a certificate. This verifier accepts the
+/// certificate if the user named exactly the same bytes, and if the names and dates are valid. This
+/// adds no trust: the named certificate is already trusted as an authority, so its key can sign for
 /// any name. The system's certificates are never accepted in this way.
 #[derive(Debug)]
 struct Checked {
@@ -154,7 +157,7 @@ struct Checked {
 }
 
 impl Checked {
-    /// Checks whether a certificate without a valid chain is acceptable by itself.
+    /// Returns true if a certificate without a valid chain is acceptable by itself.
     fn by_itself(
         &self,
         certificate: &CertificateDer<'_>,
@@ -169,8 +172,8 @@ impl Checked {
     }
 
     /// Returns the validity period of a certificate. webpki checks dates first, and its error for
-    /// invalid dates states them. If that ever changes, this finds no dates, and the certificate is
-    /// refused.
+    /// an invalid date states the limits. If webpki changes that order, no dates are found, and the
+    /// certificate is refused.
     fn dates(
         &self,
         certificate: &CertificateDer<'_>,
@@ -224,7 +227,7 @@ impl ServerCertVerifier for Checked {
 }
 
 /// Returns true if a certificate was refused because its authority is unknown, or because it is an
-/// authority's certificate. Its dates are valid then.
+/// authority's certificate. In both cases, the certificate's dates are valid.
 fn is_about_the_chain(refusal: &rustls::Error) -> bool {
     match refusal {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
@@ -237,9 +240,9 @@ fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     EndEntityCert::try_from(certificate).is_ok_and(|own| own.issuer() == own.subject())
 }
 
-/// Applies the proxy's settings to the proxy, and the origin's settings to all other servers. One
-/// verifier serves both connections, but a certificate accepted for one must not be accepted for
-/// the other.
+/// A verifier that applies the proxy's settings to the proxy, and the origin's settings to all
+/// other servers. Both connections use the same verifier, but a certificate that is accepted for
+/// one server must not be accepted for the other.
 #[derive(Debug)]
 struct ByServer {
     proxy: ServerName<'static>,
@@ -263,7 +266,8 @@ impl ServerCertVerifier for ByServer {
     signatures_by!(of_proxy);
 }
 
-/// Accepts any certificate. The server must still prove that it has the certificate's key.
+/// A verifier that accepts any certificate. The server must still prove that it has the
+/// certificate's key.
 #[derive(Debug)]
 struct Unchecked(Arc<CryptoProvider>);
 

@@ -49,7 +49,7 @@ async fn basic_is_sent_with_every_request_after_the_first_challenge() {
 }
 
 #[tokio::test]
-async fn a_404_counts_as_accepting_the_password() {
+async fn a_404_counts_as_acceptance_of_the_password() {
     let server = Script::start().await;
     let content = blob(b"content");
     let head = || Exchange::new("HEAD", blob_path(&content));
@@ -115,7 +115,7 @@ async fn each_of_two_concurrently_refused_requests_sends_an_accepted_password_on
 
 const REFUSED: &str = "401 Unauthorized";
 
-/// A registry that waits for two requests with a password and gives both the same answer.
+/// Starts a registry that waits for two requests with a password and sends the same reply to both.
 async fn in_pairs(statuses: &'static [&'static str]) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -232,7 +232,7 @@ async fn a_token_is_fetched_once_and_before_requests_that_need_it() {
     );
     server.expect(tags().with("authorization", "Bearer t1").body("{\"tags\":[]}"));
     server.expect(tags().with("authorization", "Bearer t1").body("{\"tags\":[]}"));
-    // A push needs more scopes. Its token is fetched before the first request.
+    // A push requires more scopes. Its token is fetched before the first request of the push.
     let push = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull%2Cpush";
     server.expect(
         Exchange::new("GET", push)
@@ -285,7 +285,7 @@ async fn a_refused_token_is_renewed() {
 }
 
 #[tokio::test]
-async fn a_token_that_expires_is_renewed_before_it_is_used() {
+async fn an_expiring_token_is_renewed_before_its_next_use() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -382,7 +382,7 @@ async fn an_upload_continues_with_a_new_token_after_a_401() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_resource_and_the_credentials() {
+async fn the_error_for_a_refused_request_names_the_resource_and_the_credentials() {
     let server = Script::start().await;
     for _ in 0..2 {
         let refused = "{\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"no\"}]}";
@@ -410,7 +410,7 @@ async fn a_refusal_names_the_resource_and_the_credentials() {
 }
 
 #[tokio::test]
-async fn an_error_names_the_token_service_that_refused() {
+async fn an_error_names_the_token_service_that_refused_the_credentials() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -454,7 +454,7 @@ async fn no_request_is_sent_to_a_forbidden_realm() {
 #[tokio::test]
 async fn the_error_for_an_unusable_challenge_gives_the_reason() {
     for (challenge, why) in [
-        ("Negotiate", "negotiate only"),
+        ("Negotiate", "only negotiate"),
         ("Bearer service=\"x\"", "no realm"),
         ("Basic realm=\"x", "not closed"),
     ] {
@@ -564,7 +564,7 @@ async fn errors_of_a_token_service_name_the_service_and_not_the_reference() {
         (
             token().body(large),
             ErrorKind::TooLarge,
-            "too large: token service SERVICE: its answer has more than 131072 bytes",
+            "too large: token service SERVICE: the reply has more than 131072 bytes",
         ),
         (
             token().body("no JSON"),
@@ -581,11 +581,11 @@ async fn errors_of_a_token_service_name_the_service_and_not_the_reference() {
             ErrorKind::Transport,
             "connection failed: token service SERVICE (HTTP 503)",
         ),
-        // A 404 of the token service is not a missing tag list.
+        // A 404 of the token service does not mean that the tag list is missing.
         (
             token().answer(404),
             ErrorKind::Unauthorized,
-            "unauthorized: token service SERVICE: it issued no token to credentials from the caller \
+            "unauthorized: token service SERVICE: no token issued to credentials from the caller \
              (HTTP 404)",
         ),
     ] {

@@ -13,7 +13,7 @@ fn get(descriptor: &Descriptor) -> Exchange {
     Exchange::new("GET", blob_path(descriptor))
 }
 
-/// A GET of the bytes from `from` on, with a correct reply.
+/// Returns a GET of the bytes from `from` on, with a correct reply.
 fn rest(descriptor: &Descriptor, from: usize) -> Exchange {
     get(descriptor)
         .with("range", format!("bytes={from}-9"))
@@ -66,7 +66,7 @@ async fn a_download_without_a_length_that_ends_early_resumes() {
 }
 
 #[tokio::test]
-async fn a_blob_of_another_size_is_an_error_at_once() {
+async fn a_blob_of_another_size_fails_immediately() {
     let descriptor = blob(CONTENT);
     let chunked = "9\r\n012345678\r\n0\r\n\r\n";
     for (reply, size) in [
@@ -83,7 +83,7 @@ async fn a_blob_of_another_size_is_an_error_at_once() {
             server.expect(reply.clone());
             let e = read(&server, &descriptor).await.unwrap_err();
             assert_eq!(e.kind(), ErrorKind::SizeMismatch);
-            let message = format!("the manifest says 10 bytes, the registry has {size}");
+            let message = format!("the manifest states 10 bytes, but the registry has {size}");
             assert!(e.to_string().contains(&message), "{e}");
             server.finish();
         }
@@ -91,7 +91,7 @@ async fn a_blob_of_another_size_is_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_range_reply_that_states_another_size_is_an_error_at_once() {
+async fn a_range_reply_that_states_another_size_fails_immediately() {
     let descriptor = blob(CONTENT);
     for (status, range, size) in
         [(206, "bytes 3-9/11", 11), (206, "bytes 3-8/9", 9), (416, "bytes */9", 9)]
@@ -102,7 +102,7 @@ async fn a_range_reply_that_states_another_size_is_an_error_at_once() {
         server.expect(request.header("content-range", range).body("XXXXXX"));
         let e = read(&server, &descriptor).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::SizeMismatch);
-        let message = format!("the manifest says 10 bytes, the registry has {size}");
+        let message = format!("the manifest states 10 bytes, but the registry has {size}");
         assert!(e.to_string().contains(&message), "{e}");
         server.finish();
     }
@@ -121,7 +121,7 @@ async fn a_stalled_download_resumes() {
 }
 
 #[tokio::test]
-async fn known_bytes_are_skipped_if_the_server_ignores_ranges() {
+async fn received_bytes_are_skipped_if_the_server_ignores_ranges() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).body(CONTENT).cut(3));
@@ -185,7 +185,7 @@ async fn a_download_without_progress_fails_eventually() {
 }
 
 #[tokio::test]
-async fn a_partial_reply_to_a_plain_request_is_refused() {
+async fn a_partial_reply_to_a_request_without_a_range_is_refused() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server
@@ -223,8 +223,7 @@ async fn parts_of_a_blob_have_exactly_the_requested_bytes() {
     // A server that ignores ranges returns the same part.
     server.expect(get(&descriptor).body(CONTENT));
     assert_eq!(part(2..5).await.unwrap(), "234");
-    // A blob of another size is refused. From a registry that refuses ranges, the whole blob is
-    // requested.
+    // A blob of another size is refused. If a registry refuses ranges, the whole blob is requested.
     server.expect(get(&descriptor).body("0123456789 and more"));
     assert_eq!(part(0..10).await.unwrap_err().kind(), ErrorKind::SizeMismatch);
     server.expect(get(&descriptor).with("range", "bytes=2-4").answer(416));
@@ -236,7 +235,7 @@ async fn parts_of_a_blob_have_exactly_the_requested_bytes() {
 }
 
 #[tokio::test]
-async fn the_error_for_a_missing_blob_names_it() {
+async fn the_error_for_a_missing_blob_names_the_blob() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).answer(404));
@@ -264,7 +263,7 @@ async fn the_size_of_a_blob_comes_from_head_or_from_get_if_head_fails() {
 }
 
 #[tokio::test]
-async fn transient_failures_are_retried_and_permanent_ones_are_errors() {
+async fn transient_failures_are_retried_up_to_a_limit() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).answer(503));

@@ -45,7 +45,7 @@ fn listings_tags_and_manifest_forms_work_without_async() {
     assert_eq!(repository.tags(None).count(), 0);
 }
 
-/// A registry on its own thread. It ends when this value is dropped.
+/// A registry on its own thread. The registry stops when this value is dropped.
 pub(crate) struct Served {
     address: std::net::SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -122,7 +122,7 @@ fn all_operations_of_a_repository_work_without_async() {
 }
 
 #[test]
-fn blobs_are_read_and_written_as_readers() {
+fn blobs_are_read_and_written_through_readers() {
     let served = Served::memory();
     let repository = served.repository("a/b");
     let content: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -192,7 +192,7 @@ fn listings_can_start_after_a_name_and_be_cached() {
     let tags = repository.cached_tags();
     assert_eq!(tags.all().unwrap()[..], [tag("v1")]);
     repository.add_tags(&by_tag("v1"), &[tag("v2")]).unwrap();
-    assert_eq!(tags.all().unwrap().len(), 1, "it is cached");
+    assert_eq!(tags.all().unwrap().len(), 1, "the listing is cached");
     assert_eq!(tags.refresh().unwrap().len(), 2);
 }
 
@@ -217,7 +217,7 @@ fn the_reply_to_a_custom_request_is_a_reader() {
 }
 
 #[test]
-fn single_upload_requests_take_readers() {
+fn single_upload_requests_accept_readers() {
     let served = Served::memory();
     let repository = served.repository("a");
     let descriptor = blob(b"0123456789");
@@ -253,7 +253,7 @@ fn single_upload_requests_take_readers() {
 }
 
 #[test]
-fn a_manifest_is_written_to_a_file_and_back_unchanged() {
+fn a_manifest_is_saved_to_a_file_and_pushed_again_unchanged() {
     let served = Served::memory();
     let repository = served.repository("a");
     repository.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
@@ -281,7 +281,8 @@ fn a_listing_requests_a_page_only_when_it_has_no_items_left() {
     let mut tags = repository.tags(None);
     assert_eq!(tags.next().unwrap().unwrap(), tag("a"));
     assert_eq!(tags.next().unwrap().unwrap(), tag("b"));
-    // The second page was not requested before. The server would have had no answer for it.
+    // A request for the second page in advance would have failed, because the server had no reply
+    // for it.
     server.expect(
         Exchange::new("GET", "/v2/a/b/tags/list?n=1000&last=b").answer(403).body(listed("")),
     );
@@ -304,7 +305,7 @@ fn wrong_content_is_an_error_before_the_end_of_the_reader() {
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
     let inner = error.downcast::<longshore::Error>().unwrap();
     assert_eq!(inner.kind(), ErrorKind::DigestMismatch);
-    assert!(reader.read(&mut [0]).is_err() && reader.fill_buf().is_err(), "no end is shown");
+    assert!(reader.read(&mut [0]).is_err() && reader.fill_buf().is_err(), "no end is returned");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blob");
     let error = repository.blob_to_file(&descriptor, &path).unwrap_err();
@@ -321,7 +322,7 @@ fn dropping_a_reader_closes_its_connection() {
         let (mut connection, _) = listener.accept().unwrap();
         assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
         connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
-        // The client closes or resets the connection, possibly before all of this is sent.
+        // The client closes or resets the connection, possibly before all bytes are sent.
         connection.write_all(&[0; 1 << 20]).ok();
         assert!(matches!(connection.read(&mut [0]), Ok(0) | Err(_)));
     });
@@ -350,7 +351,7 @@ fn a_push_returns_the_error_of_its_reader() {
 }
 
 #[test]
-fn the_store_wrapper_works_with_every_store_and_for_copies() {
+fn the_blocking_store_wraps_every_store_and_supports_copies() {
     let served = Served::memory();
     let folder = tempfile::tempdir().unwrap();
     let layout = blocking::Store::<Layout>::create(folder.path()).unwrap();

@@ -37,7 +37,7 @@ fn images_are_selected_listed_and_read_without_async() {
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert_eq!(repository.image(index).unwrap_err().kind(), ErrorKind::Unsupported);
 
-    // A store of which only `Source` is known.
+    // A store of the type `dyn Source`.
     let any: std::sync::Arc<dyn longshore::Source> = repository.shared();
     let any = Store::from(any);
     let one = any.manifest(&images[0].digest.clone().into()).unwrap();
@@ -93,7 +93,7 @@ fn a_failed_read_leaves_no_file() {
         Failing(Some(Error::new(ErrorKind::DigestMismatch))),
     );
     let path = folder.path().join("file");
-    // The error of the reader is returned, not an I/O error.
+    // The error of the reader is returned instead of an I/O error.
     let e = blob_file::write(&path, broken).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::DigestMismatch);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -9,7 +9,7 @@ use longshore_testkit::tls::{Authority, Dates, Front, Pair};
 
 use crate::quick;
 
-/// A registry that requests client certificates of its own authority.
+/// A registry that requires client certificates of a separate authority.
 struct Guarded {
     server: Script,
     authority: Authority,
@@ -90,7 +90,7 @@ async fn certificate_folders_are_read_if_configured_and_settings_override_them()
     let strangers = Authority::new().issue(&["client"]);
     let settings = guarded.settings(Some(&strangers));
     let set = quick().settings(guarded.name(), settings).certificate_folders(folders());
-    assert!(guarded.ping(set).await.is_err(), "what was set is shown");
+    assert!(guarded.ping(set).await.is_err(), "the client presents the configured certificate");
     guarded.server.finish();
 }
 
@@ -108,7 +108,7 @@ async fn ping_server(pair: &Pair, trusted: &[&str]) -> Result<(), String> {
     server.expect(Exchange::new("GET", "/v2/"));
     let pinged = quick().settings(name.clone(), settings).build().ping(&name).await;
     if pinged.is_err() {
-        // The script still expects its request.
+        // The script still expects one request, which is sent here.
         quick().build().ping(&server.address().to_string().parse().unwrap()).await.unwrap();
     }
     server.finish();
@@ -116,22 +116,22 @@ async fn ping_server(pair: &Pair, trusted: &[&str]) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn a_named_ca_certificate_is_accepted_as_a_server_certificate() {
+async fn a_configured_ca_certificate_is_accepted_as_a_server_certificate() {
     let own = Authority::with_names(&["localhost"], Dates::Now);
     let strangers = Authority::new();
     ping_server(&own.itself(), &[&own.certificate()]).await.unwrap();
     ping_server(&own.itself(), &[&strangers.certificate(), &own.certificate()]).await.unwrap();
-    // A certificate that an unknown authority signed, and that the user named.
+    // A certificate that is signed by an unknown authority and configured by the user.
     let signed = strangers.issue(&["localhost"]);
     ping_server(&signed, &[&signed.certificate]).await.unwrap();
     let below = strangers.authority_below(&["localhost"]);
     ping_server(&below, &[&below.certificate]).await.unwrap();
-    // The named authority can still sign other certificates.
+    // A configured authority can still sign other certificates.
     ping_server(&own.issue(&["localhost"]), &[&own.certificate()]).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_named_certificate_must_match_exactly_with_valid_name_and_dates() {
+async fn a_configured_certificate_must_match_exactly_and_have_a_valid_name_and_dates() {
     let own = Authority::with_names(&["localhost"], Dates::Now);
     let elsewhere = Authority::with_names(&["r.example"], Dates::Now);
     let (past, future) = (
@@ -155,11 +155,11 @@ async fn a_named_certificate_must_match_exactly_with_valid_name_and_dates() {
         assert!(refused.contains(reason), "{reason}: {refused}");
     }
     let refused = ping_server(&own.itself(), &[]).await.unwrap_err();
-    assert!(refused.contains("is not trusted: self-signed; Trust its root"), "{refused}");
+    assert!(refused.contains("is not trusted: self-signed; Trust the server's root"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_server_without_the_key_of_a_named_certificate_is_refused() {
+async fn a_server_without_the_key_of_a_configured_certificate_is_refused() {
     let own = Authority::with_names(&["localhost"], Dates::Now);
     let key = Authority::with_names(&["localhost"], Dates::Now).itself().key;
     let refused =

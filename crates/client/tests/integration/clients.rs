@@ -1,4 +1,4 @@
-//! Clients for tests. The tests that compare longshore with earlier clients use them too.
+//! Clients for tests. The tests that compare longshore with earlier clients use these clients too.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use longshore::{
 };
 use longshore_testkit::script::Script;
 
-/// A client with timeouts and waits that are short enough for a test.
+/// Returns a client whose waits are short enough for a test.
 pub(crate) fn quick() -> ClientBuilder {
     let mut retry = RetryPolicy::default();
     retry.initial_backoff = Duration::from_millis(1);
@@ -16,13 +16,13 @@ pub(crate) fn quick() -> ClientBuilder {
     Client::builder().retry(retry)
 }
 
-/// A user and password for a server, with permission to send them over plain HTTP.
+/// Returns a user and password for a server, with permission to send them over plain HTTP.
 pub(crate) fn login(registry: RegistryName, user: &str, password: &str) -> MemoryCredentials {
     let credential = Credential::login(user, Secret::new(password), "the caller");
     MemoryCredentials::new().with_credential(registry, credential.over_plain_http())
 }
 
-/// The repository `a/b` at a scripted server.
+/// Returns the repository `a/b` at a scripted server.
 pub(crate) fn place(server: &Script) -> Repository {
     format!("{}/a/b", server.address()).parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Replies with a content coding, although none was requested. They are read correctly, or refused
+//! Replies with a content coding that was not requested. They are decoded correctly, or refused
 //! with a clear error.
 
 use longshore::http::Method;
@@ -13,7 +13,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     Layer::gzip(content).content.into()
 }
 
-/// The exchange with this body in chunks, labelled with a coding.
+/// Returns the exchange with this body in chunks, labelled with a coding.
 fn chunked(exchange: Exchange, coding: &str, body: &[u8]) -> Exchange {
     let mut chunks = Vec::new();
     for chunk in body.chunks(1000) {
@@ -24,7 +24,7 @@ fn chunked(exchange: Exchange, coding: &str, body: &[u8]) -> Exchange {
     exchange.header("content-encoding", coding).header("transfer-encoding", "chunked").body(chunks)
 }
 
-/// The exchange with this body and its length, labelled with a coding.
+/// Returns the exchange with this body and its length, labelled with a coding.
 fn sized(exchange: Exchange, coding: &str, body: &[u8]) -> Exchange {
     exchange.header("content-encoding", coding).body(body)
 }
@@ -39,8 +39,8 @@ async fn read(server: &Script, descriptor: &Descriptor) -> Result<bytes::Bytes> 
     remote(server).blob(descriptor).await?.bytes(1 << 20).await
 }
 
-/// If only the checksum at the end of the gzip stream is missing, the digest has already proved the
-/// content right.
+/// If only the checksum at the end of the gzip stream is missing, the digest has already verified
+/// the content.
 #[tokio::test]
 async fn gzip_without_its_checksum_is_accepted_if_the_digest_matches() {
     let content = random::bytes(1, 100_000);
@@ -55,8 +55,8 @@ async fn gzip_without_its_checksum_is_accepted_if_the_digest_matches() {
     }
 }
 
-/// Contents below and above the size up to which a blob is kept while its digest is computed, as
-/// text and as gzip.
+/// Returns contents below and above the size up to which a blob is kept while its digest is
+/// computed, as text and as gzip.
 fn contents() -> Vec<Vec<u8>> {
     let text = b"some words, ".repeat(20_000);
     let noise = random::bytes(1, 100_000);
@@ -71,8 +71,8 @@ async fn an_encoded_or_mislabelled_blob_is_read() {
     for content in contents() {
         let descriptor = blob(&content);
         let large = content.len() > 64 << 10;
-        // With a length, the size shows if the body is encoded. Without a length, the digest
-        // decides, and a large blob is requested again.
+        // With a length, the size shows whether the body is encoded. Without a length, the digest
+        // shows this, and a large blob is requested again.
         for (sent, body, requests) in [
             (sized as Sent, &gzip(&content), 1),
             (chunked, &gzip(&content), if large { 2 } else { 1 }),
@@ -141,8 +141,8 @@ async fn an_interrupted_encoded_blob_is_requested_from_its_start() {
         assert!(read(&server, &descriptor).await.unwrap() == content);
         server.finish();
 
-        // The blob is requested once to determine its reading and once to yield it. Either reply
-        // may break off.
+        // The blob is requested once to determine how to read it and once to yield it. Either reply
+        // may be cut short.
         let server = Script::start().await;
         server.expect(chunked(get(&descriptor), "gzip", &coded).cut(cut));
         server.expect(chunked(get(&descriptor), "gzip", &coded));
@@ -151,7 +151,7 @@ async fn an_interrupted_encoded_blob_is_requested_from_its_start() {
         assert!(read(&server, &descriptor).await.unwrap() == content);
         server.finish();
     }
-    // The rest may arrive without the coding.
+    // The second reply may have no coding.
     let server = Script::start().await;
     server.expect(sized(get(&descriptor), "gzip", &coded).cut(50_000));
     server.expect(get(&descriptor).body(content.clone()));
@@ -335,7 +335,7 @@ async fn every_kind_of_document_is_decoded_from_gzip() {
                 server.finish();
             }
         }
-        // A document is requested again if the reply or its gzip stream breaks off.
+        // A document is requested again if the reply or its gzip stream is incomplete.
         let server = Script::start().await;
         let coded = gzip(plain);
         server.expect(sized(get(), "gzip", &coded).cut(9));
@@ -353,7 +353,7 @@ async fn a_document_that_cannot_be_decoded_is_an_error() {
             ("br", b"\x0b\x02\x80{}\x03".to_vec(), 1, ErrorKind::Protocol, "coding \"br\""),
             ("gzip, gzip", gzip(&gzip(body.as_bytes())), 1, ErrorKind::Protocol, "gzip, gzip"),
             ("gzip", [&gzip(b"{}")[..], b"x"].concat(), 1, ErrorKind::Protocol, "gzip coding"),
-            ("gzip", gzip(body.as_bytes())[..20].to_vec(), 5, ErrorKind::Transport, "early"),
+            ("gzip", gzip(body.as_bytes())[..20].to_vec(), 5, ErrorKind::Transport, "middle"),
         ] {
             let server = Script::start().await;
             for _ in 0..requests {
@@ -373,7 +373,7 @@ async fn a_document_that_exceeds_its_limit_when_decoded_is_an_error() {
     for (path, ..) in documents() {
         let server = Script::start().await;
         server.expect(sized(Exchange::new("GET", path.clone()), "gzip", &bomb));
-        // A listing that is too large is requested once more in pages.
+        // A listing that is too large is requested again in pages.
         if path.ends_with("list") || path.ends_with("_catalog") {
             let pages = Exchange::new("GET", format!("{path}?n=1000"));
             server.expect(sized(pages, "gzip", &bomb));
@@ -417,7 +417,7 @@ async fn tokens_are_decoded_from_gzip() {
         ("x-gzip", gzip(token), None),
         ("gzip", token.to_vec(), None),
         ("br", b"\x0b\x02\x80{}\x03".to_vec(), Some("coding \"br\"")),
-        ("gzip", gzip(&vec![b' '; 50 << 20]), Some("its answer has more than")),
+        ("gzip", gzip(&vec![b' '; 50 << 20]), Some("the reply has more than")),
     ] {
         let server = Script::start().await;
         let realm = format!("Bearer realm=\"{}\"", server.url("/token"));

@@ -89,7 +89,7 @@ async fn referrers_are_stored_under_the_fallback_tag() {
 }
 
 #[tokio::test]
-async fn a_password_is_required_and_a_wrong_one_is_refused() {
+async fn a_missing_or_wrong_password_is_refused() {
     let registry = DockerRegistry::with_htpasswd("user", "s3cret");
     let name: RegistryName = registry.address().parse().unwrap();
     let client = |password: Option<&str>| {

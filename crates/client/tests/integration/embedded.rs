@@ -7,7 +7,7 @@ use longshore_testkit::suite::Fresh;
 
 use std::net::SocketAddr;
 
-/// A registry on a free port. It ends when the returned value is dropped.
+/// Starts a registry on a free port. The registry runs until the returned value is dropped.
 pub(crate) async fn start(registry: RegistryBuilder) -> (SocketAddr, TestRegistry) {
     let registry = TestRegistry::start_with(|_| registry).await.unwrap();
     (registry.address(), registry)

@@ -1,4 +1,4 @@
-//! Reaching registries: schemes, detection, path prefixes and timeouts.
+//! Connections to registries: schemes, detection, path prefixes and timeouts.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn a_valid_certificate_is_detected_once_and_accepted() {
     let pem = authority.certificate();
     settings.root_certificates = Some(RootCertificates::from_pem(pem.as_bytes()).unwrap());
     let client = quick().default_settings(settings).build();
-    // Any reply shows that the server speaks TLS.
+    // Any reply shows that the server supports TLS.
     server.expect(root().answer(404));
     server.expect(root());
     let found = ping(&client, front.address()).await.unwrap();
@@ -65,7 +65,7 @@ async fn detection_accepts_an_invalid_certificate_only_from_a_registry() {
     server.expect(root());
     let found = ping(&detecting().build(), front.address()).await.unwrap();
     assert_eq!((found.scheme, found.verification), (Scheme::Https, Verification::Skip));
-    // A registry would not answer 404 or 500. The client does not fall back further.
+    // A registry does not answer its root with 404 or 500. The client does not fall back further.
     for status in [404, 500] {
         let client = detecting().retry(once()).build();
         server.expect(root().answer(status));
@@ -150,7 +150,7 @@ async fn detection_returns_settings_that_another_client_can_use() {
             (found.fallback, &found.root_certificates),
             (fallback, &settings.root_certificates)
         );
-        // The other client does not detect anything.
+        // The other client does not repeat the detection.
         server.expect(root());
         let client = quick().settings(name(address), found).build();
         let ping = ping(&client, address).await.unwrap();
@@ -162,8 +162,8 @@ async fn detection_returns_settings_that_another_client_can_use() {
 #[tokio::test]
 async fn credentials_with_permission_are_sent_over_detected_plain_http() {
     let server = Script::start().await;
-    // Detection does not permit sending them, because an attacker can influence it. The credentials
-    // themselves permit it.
+    // Detection does not permit sending credentials, because an attacker can influence its result.
+    // These credentials have their own permission.
     let store = crate::login(name(server.address()), "user", "pass");
     let client = detecting().credentials(store).build();
     server.expect(root());
@@ -174,12 +174,12 @@ async fn credentials_with_permission_are_sent_over_detected_plain_http() {
 }
 
 #[tokio::test]
-async fn trap_16_detection_respects_schemes_timeouts_and_ipv6_addresses() {
-    // An explicit scheme is kept, even if the server does not speak it.
+async fn trap_16_detection_respects_schemes_timeouts_and_verification() {
+    // An explicit scheme is kept, even if the server does not support it.
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let plain = quick().default_settings(scheme(Scheme::Http)).retry(once()).build();
-    assert!(ping(&plain, front.address()).await.is_err(), "no upgrade either");
+    assert!(ping(&plain, front.address()).await.is_err(), "plain HTTP is not upgraded to TLS");
     let tls = quick().default_settings(scheme(Scheme::Https)).build();
     let e = ping(&tls, server.address()).await.unwrap_err();
     assert!(e.hint().is_some_and(|hint| hint.contains("plain HTTP")), "{e:?}");
@@ -193,7 +193,7 @@ async fn trap_16_detection_respects_schemes_timeouts_and_ipv6_addresses() {
     let e = ping(&client, silent_server.local_addr().unwrap()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
 
-    // A closed port is an error, not a reason for plain HTTP.
+    // A closed port is an error, and does not cause a fallback to plain HTTP.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let e = ping(&detecting().retry(once()).build(), closed).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Transport);
@@ -255,8 +255,8 @@ async fn all_requests_stay_below_a_path_prefix() {
     client.ping(url.registry()).await.unwrap();
 
     let list = |query: &str| Exchange::new("GET", format!("/team/v2/a/b/tags/list{query}"));
-    // The link is with the prefix or without it, relative or absolute, because some proxies do not
-    // rewrite it.
+    // The link may have the prefix or not, and may be relative or absolute, because some proxies do
+    // not rewrite links.
     for link in [
         "/team/v2/a/b/tags/list?last=v1",
         "/v2/a/b/tags/list?last=v1",
@@ -303,7 +303,7 @@ async fn a_request_has_a_total_time_limit() {
     let e = body.bytes(100).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
     assert!(e.to_string().contains("300ms"), "{e}");
-    // Other calls keep their limits, and both use the same connections.
+    // Other calls keep their limits and use the same connections.
     server.expect(Exchange::new("GET", blob_path(&descriptor)).body("content"));
     repository.blob(&descriptor).await.unwrap().bytes(100).await.unwrap();
 
@@ -321,7 +321,7 @@ async fn a_request_has_a_total_time_limit() {
 }
 
 #[tokio::test]
-async fn each_timeout_can_be_set_for_some_calls() {
+async fn a_timeout_can_be_set_for_single_calls() {
     let silent_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent_server.local_addr().unwrap();
     let mut limits = Limits::default();

@@ -30,7 +30,7 @@ struct Setting {
     proxy: FaultProxy,
     content: Content,
     memory: Memory,
-    /// The repository without the faulty proxy.
+    /// The repository, reached without the faulty proxy.
     direct: RemoteRepository,
     _stop: TestRegistry,
 }
@@ -60,8 +60,8 @@ impl Setting {
     }
 }
 
-/// Pulls through a fault. Everything must arrive with only a few more requests.
-async fn pull_survives(path: &str, times: usize, fault: Fault) {
+/// Pulls through a fault. All content must arrive with only a few additional requests.
+async fn pull_through(path: &str, times: usize, fault: Fault) {
     let setting = Setting::new().await;
     setting.content.push(&setting.direct, Some(&tag())).await;
     let shown = format!("{path} {fault:?}");
@@ -73,8 +73,8 @@ async fn pull_survives(path: &str, times: usize, fault: Fault) {
     assert!(setting.proxy.requests().len() < 30, "{shown}");
 }
 
-/// Pushes through a fault. Everything must arrive with only a few more requests.
-async fn push_survives(method: &'static str, path: &str, times: usize, fault: Fault) {
+/// Pushes through a fault. All content must arrive with only a few additional requests.
+async fn push_through(method: &'static str, path: &str, times: usize, fault: Fault) {
     let setting = Setting::new().await;
     setting.content.push(&setting.memory, Some(&tag())).await;
     let shown = format!("{method} {path} {fault:?}");
@@ -87,7 +87,7 @@ async fn push_survives(method: &'static str, path: &str, times: usize, fault: Fa
 }
 
 #[tokio::test]
-async fn a_pull_survives_transient_faults() {
+async fn a_pull_succeeds_despite_transient_faults() {
     let half = LAYER as u64 / 2;
     for (path, times, fault) in [
         ("/blobs/", 1, Fault::Cut(half)),
@@ -101,7 +101,7 @@ async fn a_pull_survives_transient_faults() {
         ("/manifests/", 1, Fault::Reset(10)),
         ("/manifests/", 1, Fault::LoseReply),
     ] {
-        pull_survives(path, times, fault).await;
+        pull_through(path, times, fault).await;
     }
 }
 
@@ -116,7 +116,7 @@ async fn a_tag_is_resolved_without_head() {
 }
 
 #[tokio::test]
-async fn a_push_survives_transient_faults() {
+async fn a_push_succeeds_despite_transient_faults() {
     let half = LAYER as u64 / 2;
     for (method, path, times, fault) in [
         ("POST", "/uploads/", 1, Fault::Reply(503, vec![])),
@@ -133,12 +133,12 @@ async fn a_push_survives_transient_faults() {
         ("PUT", "/manifests/", 1, Fault::LoseReply),
         ("HEAD", "/blobs/", 1, Fault::Reply(502, vec![])),
     ] {
-        push_survives(method, path, times, fault).await;
+        push_through(method, path, times, fault).await;
     }
 }
 
-/// A client makes five attempts for an operation in total, not five of one kind for each attempt of
-/// another kind. After they are exhausted, a request in another form is sent only once.
+/// A client makes at most five attempts for an operation in total, even if different requests of
+/// the operation fail. A further request of another kind is sent only once.
 #[tokio::test]
 async fn alternating_faults_share_one_count() {
     let busy = || Fault::Reply(503, vec![]);
@@ -196,7 +196,7 @@ async fn a_timeout_after_another_failure_is_retried_once() {
     assert_eq!(setting.proxy.faults_made(), 2);
 }
 
-/// A registry that fails all mounts, and also fails the first check for the blob.
+/// The registry fails all mounts, and also fails the first check for the blob.
 #[tokio::test]
 async fn a_failed_mount_does_not_use_up_the_attempts_of_the_upload() {
     let setting = Setting::new().await;
@@ -211,7 +211,7 @@ async fn a_failed_mount_does_not_use_up_the_attempts_of_the_upload() {
 }
 
 #[tokio::test]
-async fn permanent_faults_are_errors_and_wrong_bytes_never_arrive() {
+async fn permanent_faults_are_errors_and_no_manifest_is_stored() {
     for (times, fault) in
         [(100, Fault::Reply(500, vec![])), (100, Fault::Reset(100_000)), (100, Fault::Flip(1000))]
     {

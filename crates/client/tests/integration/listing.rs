@@ -1,4 +1,5 @@
-//! Listings of tags and repositories: pages are followed lazily, and never endlessly.
+//! Listings of tags and repositories: pages are requested only when needed, and endless listings
+//! fail.
 
 use std::num::NonZeroUsize;
 
@@ -64,7 +65,7 @@ async fn a_malformed_list_is_an_error_and_an_invalid_tag_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_page_that_links_to_itself_ends_the_listing() {
+async fn a_page_that_links_to_itself_ends_the_listing_with_an_error() {
     let server = Script::start().await;
     for query in ["", "last=a"] {
         let link = "</v2/a/b/tags/list?last=a>; rel=\"next\"";
@@ -118,7 +119,7 @@ async fn the_catalog_is_listed_like_tags() {
 }
 
 #[tokio::test]
-async fn a_full_page_without_a_link_may_not_be_the_last() {
+async fn after_a_full_page_without_a_link_the_next_page_is_requested() {
     let server = Script::start().await;
     let two =
         || quick().page_size(NonZeroUsize::new(2).unwrap()).build().repository(&place(&server));
@@ -133,11 +134,11 @@ async fn a_full_page_without_a_link_may_not_be_the_last() {
     server.expect(page("n=2", "[\"a\",\"b\"]"));
     server.expect(page("n=2&last=b", "[\"c\"]"));
     assert_eq!(all().await, ["a", "b", "c"]);
-    // A registry that ignores `last` starts again. The client does not follow it in a circle.
+    // A registry that ignores `last` sends the first page again. The client then ends the listing.
     server.expect(page("n=2", "[\"a\",\"b\"]"));
     server.expect(page("n=2&last=b", "[\"a\",\"b\"]"));
     assert_eq!(all().await, ["a", "b"]);
-    // A registry that also ignores `n` has listed everything.
+    // A registry that also ignores `n` sends all tags in the first page.
     server.expect(page("n=2", "[\"a\",\"b\",\"c\"]"));
     assert_eq!(all().await, ["a", "b", "c"]);
     server.finish();
@@ -174,7 +175,8 @@ async fn the_start_and_the_page_size_of_a_listing_can_be_set() {
     options.after = Some(Tag::parse("v1").unwrap());
     options.page_size = page_of(2);
     server.expect(tags("n=2&last=v1").body("{\"tags\":[\"v2\",\"v3\"]}"));
-    // This is a full page without a link. Its size is the caller's, not the client's.
+    // This is a full page without a link. It is full because the caller's page size overrides the
+    // client's.
     server.expect(tags("n=2&last=v3").body("{\"tags\":[\"v4\"]}"));
     let found = client.repository(&place).tags_with(options).all().await.unwrap();
     assert_eq!(found.iter().map(Tag::as_str).collect::<Vec<_>>(), ["v2", "v3", "v4"]);
@@ -212,7 +214,7 @@ async fn namespaces_are_read_from_the_catalog_and_a_cached_catalog_can_be_refres
     assert_eq!(namespaces.names(), ["bitnami", "testns1", "testns2"]);
     assert_eq!(namespaces.repositories("testns1").len(), 2);
 
-    // All these reads take only one request.
+    // All five reads require only one request.
     let cached = client.cached_catalog(&registry);
     server.expect(catalog("").body(all));
     for _ in 0..5 {
@@ -221,7 +223,7 @@ async fn namespaces_are_read_from_the_catalog_and_a_cached_catalog_can_be_refres
     server.expect(catalog("").body(r#"{"repositories":["testns1/a"]}"#));
     cached.refresh().await.unwrap();
     let left: Namespaces = cached.all().await.unwrap().iter().cloned().collect();
-    assert_eq!(left.names(), ["testns1"], "what was removed is gone");
+    assert_eq!(left.names(), ["testns1"], "removed repositories are no longer listed");
 
     let tags_kept = client.repository(&place(&server)).cached_tags();
     server.expect(tags("").body("{\"tags\":[\"2019\",\"2020\"]}"));
@@ -268,8 +270,8 @@ async fn trap_18_links_are_followed_only_to_the_next_page_of_the_same_listing() 
     let here = server.url("/v2/_catalog");
     let one = || catalog("").body("{\"repositories\":[\"a\"]}");
     let all = async || quick().build().catalog(&registry).all().await;
-    // These links are followed: absolute or relative, with parameters in their order, or with a
-    // path that a proxy did not rewrite.
+    // These links are followed: absolute or relative, with parameters in any order, or with a path
+    // that a proxy did not rewrite.
     for (link, next) in [
         ("</v2/_catalog?last=b&n=2>; rel=\"next\"".to_owned(), "last=b&n=2"),
         (format!("<{here}?n=2&last=x%2Fy>; rel=\"next\""), "n=2&last=x%2Fy"),
@@ -293,14 +295,14 @@ async fn trap_18_links_are_followed_only_to_the_next_page_of_the_same_listing() 
         server.expect(one().header("link", link));
         assert_eq!(all().await.unwrap_err().kind(), ErrorKind::Protocol, "{link}");
     }
-    // A page links to itself, directly or through another page.
+    // Two pages link to each other.
     server.expect(one().header("link", "</v2/_catalog?last=a>; rel=next"));
     for (query, next) in [("last=a", "last=b"), ("last=b", "last=a")] {
         let link = format!("</v2/_catalog?{next}>; rel=next");
         server.expect(catalog(query).header("link", link).body("{\"repositories\":[\"a\"]}"));
     }
     let e = all().await.unwrap_err();
-    assert!(e.to_string().contains("same next page twice"), "{e}");
+    assert!(e.to_string().contains("same page token twice"), "{e}");
     server.finish();
 }
 

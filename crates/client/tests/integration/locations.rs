@@ -9,7 +9,7 @@ use longshore::{
 use longshore_registry::TestRegistry;
 use longshore_testkit::fixture::Image;
 
-/// A registry whose repository `a/b` has the images of the seeds 1 and 2 as `v1` and `v2`.
+/// Starts a registry whose repository `a/b` has two images, with the tags `v1` and `v2`.
 async fn registry() -> (TestRegistry, Client) {
     let (registry, client) = (TestRegistry::start().await.unwrap(), Client::new());
     let repository = client.repository(&format!("{}/a/b", registry.address()).parse().unwrap());
@@ -34,7 +34,7 @@ async fn run(stores: &Stores, transfers: &[Transfer]) -> longshore::TransferRepo
 }
 
 #[tokio::test]
-async fn an_image_is_copied_between_all_kinds_of_places() {
+async fn an_image_is_copied_between_registries_layouts_and_archives() {
     let (registry, client) = registry().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -53,7 +53,8 @@ async fn an_image_is_copied_between_all_kinds_of_places() {
         assert_eq!(copied.unwrap().root.digest, source, "{from} to {to}");
         from = to;
     }
-    // The name in the layout is a reference. Its tag is used as the tag elsewhere.
+    // The name in the layout is a reference. The image gets the tag of this reference at the
+    // registry.
     assert_eq!(digest(&client.stores(), &image("c/d:v9")).await, source);
     let names = client.stores().names(&at("oci", path, "layout")).await.unwrap();
     let names: Vec<String> = names.iter().map(|(name, _)| name.to_string()).collect();
@@ -110,7 +111,7 @@ async fn copying_all_tags_is_refused_if_a_location_has_a_tag() {
     let refused = client.stores().transfer(&[all], Arc::new(|_| {})).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
     let why = std::error::Error::source(&refused).unwrap().to_string();
-    assert!(why.contains("neither end"), "{why}");
+    assert!(why.contains("no tag or digest"), "{why}");
 }
 
 #[tokio::test]
@@ -140,7 +141,7 @@ async fn local_places_need_no_client() {
 }
 
 #[test]
-fn blocking_copies_work() {
+fn an_image_is_copied_without_async() {
     let (registry, _client) = blocking::wait(async { Ok(registry().await) }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let client = blocking::Client::new();

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::{blob, blob_path, place, quick, remote};
 
-/// A server that accepts connections, and neither reads nor answers.
+/// A server that accepts connections, but does not read requests or send replies.
 struct Silent(TcpListener);
 
 impl Silent {
@@ -39,7 +39,7 @@ async fn resolve(client: &Client, repository: &Repository) -> Result<()> {
     client.repository(repository).resolve(&tag.into()).await.map(drop)
 }
 
-/// A HEAD request for a manifest, and its reply.
+/// Returns a HEAD request for a manifest, and its reply.
 fn head() -> Exchange {
     let digest = blob(b"{}").digest;
     Exchange::new("HEAD", "/v2/a/b/manifests/v1")
@@ -58,7 +58,7 @@ async fn a_wait_for_a_reply_is_reported_once_per_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_more_of_a_body_is_reported() {
+async fn a_wait_for_the_rest_of_a_body_is_reported() {
     let (reported, server) = (WaitLog::listen(), Script::start().await);
     let (content, half) = ("0123456789", 4);
     let descriptor = blob(content.as_bytes());
@@ -84,7 +84,7 @@ async fn a_wait_for_more_of_a_body_is_reported() {
 async fn a_wait_for_the_server_to_read_is_reported() {
     let (reported, silent) = (WaitLog::listen(), Silent::start().await);
     let repository = quick().build().repository(&silent.place());
-    for (size, what) in [(32 << 20, "it accepts no more data"), (10, "no answer")] {
+    for (size, what) in [(32 << 20, "the server accepts no more data"), (10, "no answer")] {
         let content = Bytes::from(vec![0; size]);
         let error = repository.post_blob(&blob(&content), content.into()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
@@ -120,7 +120,7 @@ impl Resolver for Slow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_an_address_is_reported() {
+async fn a_wait_for_name_resolution_is_reported() {
     let (reported, server) = (WaitLog::listen(), Script::start().await);
     let repository = format!("r.example:{}/a/b", server.address().port()).parse().unwrap();
     let mut plain = RegistrySettings::default();
@@ -152,7 +152,7 @@ async fn a_wait_that_a_registry_requests_is_reported_with_its_reason() {
         server.expect(head());
         resolve(&client, &place(&server)).await.unwrap();
         let line = format!(
-            "{} asks to wait 20 s (429 Too Many Requests), then the request is sent again",
+            "{} requests a wait of 20 s (429 Too Many Requests), then the request is sent again",
             server.address()
         );
         assert_eq!(reported.take(), vec![line; reports], "{seconds} s");
@@ -174,7 +174,7 @@ async fn a_wait_during_an_upload_is_reported() {
     server.expect(put().sending(&content[4..]).answer(201));
     remote(&server).push_blob(&descriptor, content.clone().into()).await.unwrap();
     let line = format!(
-        "{} asks to wait 20 s (503 Service Unavailable), then the upload continues",
+        "{} requests a wait of 20 s (503 Service Unavailable), then the upload continues",
         server.address()
     );
     assert_eq!(reported.take(), [line]);

@@ -50,8 +50,8 @@ fn impatient() -> ClientBuilder {
     quick().limits(limits)
 }
 
-/// A client for the server under a name that is not this machine's, and the repository `a/b` there.
-/// The default scheme is plain HTTP.
+/// Returns a client that reaches the server under a name that is not a name of this machine, and
+/// the repository `a/b` at this server. The default scheme is plain HTTP.
 fn elsewhere(server: &Script) -> (ClientBuilder, Repository) {
     let address = server.address();
     let mut plain = RegistrySettings::default();

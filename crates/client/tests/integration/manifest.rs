@@ -37,7 +37,7 @@ async fn a_complete_head_is_sufficient_to_resolve_a_tag() {
     server.expect(with_manifest("HEAD", &tag()).header("docker-content-digest", digest.as_str()));
     let found = remote(&server).resolve(&tag()).await.unwrap();
     assert_eq!(found, Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64));
-    // The digest of a request by digest is known.
+    // For a request by digest, the reply need not state the digest.
     server.expect(with_manifest("HEAD", &by_digest()));
     assert_eq!(remote(&server).resolve(&by_digest()).await.unwrap(), found);
     server.finish();
@@ -63,7 +63,7 @@ async fn get_is_used_if_head_fails_or_is_incomplete() {
 }
 
 #[tokio::test]
-async fn the_error_for_a_missing_manifest_has_its_full_name() {
+async fn the_error_for_a_missing_manifest_names_its_full_reference() {
     let server = Script::start().await;
     server.expect(
         request("GET", &tag()).answer(404).body("{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}"),
@@ -115,7 +115,7 @@ async fn a_web_page_is_not_accepted_as_a_manifest() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_breaks_off_is_requested_again_but_an_endless_one_is_not() {
+async fn an_incomplete_manifest_is_requested_again_but_a_manifest_that_is_too_large_is_not() {
     let server = Script::start().await;
     server.expect(with_manifest("GET", &tag()).cut(5));
     server.expect(with_manifest("GET", &tag()));
@@ -139,7 +139,7 @@ async fn an_existing_manifest_at_a_registry_counts_as_complete() {
         server.expect(reply);
         assert_eq!(repository.holds(Node::Manifest(&descriptor)).await.unwrap(), expected);
     }
-    // If the HEAD is incomplete, the bytes of a GET decide.
+    // If the HEAD reply is incomplete, the bytes of a GET determine the result.
     server.expect(request("HEAD", &by_digest()));
     server.expect(with_manifest("GET", &by_digest()));
     let held = repository.holds(Node::Manifest(&descriptor)).await.unwrap();
@@ -148,7 +148,7 @@ async fn an_existing_manifest_at_a_registry_counts_as_complete() {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_everything_with_a_web_page_has_no_content() {
+async fn a_web_page_does_not_count_as_an_existing_manifest() {
     let server = Script::start().await;
     let digest = Digest::sha256(CONTENT.as_bytes());
     let descriptor = Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64);
@@ -197,7 +197,7 @@ async fn tags_and_manifests_are_deleted_if_the_registry_supports_it() {
     server.finish();
 }
 
-/// A signed schema 1 manifest, as distribution writes it, and its digest at a registry.
+/// Returns a signed schema 1 manifest, as distribution writes it, and its digest at a registry.
 pub(crate) fn signed_schema1() -> (Vec<u8>, Digest) {
     let payload = "{\n   \"schemaVersion\": 1,\n   \"name\": \"a/b\",\n   \"fsLayers\": []\n}";
     let start = &payload[..payload.len() - 2];
@@ -234,12 +234,13 @@ async fn signed_schema_1_is_read_by_tag_and_by_the_digest_of_its_payload() {
     );
     let manifest = RawManifest::from_bytes(signed.clone().into(), None).unwrap();
     repository.push_manifest(&manifest, tag().tag()).await.unwrap();
-    // Without a tag, it is pushed under the digest of its payload, whichever view of it is given.
+    // Without a tag, the manifest is pushed under the digest of its payload, even if the caller
+    // gives it with the digest of its bytes.
     for manifest in [manifest.by_bytes(), manifest] {
         server.expect(request("PUT", &by_digest).answer(201).sending(signed.clone()));
         repository.push_manifest(&manifest, None).await.unwrap();
     }
-    // A registry that does not know schema 1 names it by the digest of its bytes.
+    // A registry that does not support schema 1 states the digest of the bytes.
     let of_bytes = Digest::sha256(&signed);
     let by_bytes = request("GET", &tag()).header("docker-content-digest", of_bytes.as_str());
     let media_type = MediaType::DOCKER_SCHEMA1_SIGNED;

@@ -1,5 +1,5 @@
-//! Incomplete, unusual or wrong replies to requests for manifests, and the forms that a caller
-//! accepts.
+//! Incomplete, unusual or wrong replies to requests for manifests, and the media types that a
+//! caller accepts.
 
 use bytes::Bytes;
 use longshore::{
@@ -75,7 +75,7 @@ async fn a_manifest_is_returned_only_in_a_requested_media_type() {
     server.expect(with_manifest("HEAD", &docker[0], SCHEMA2));
     let found = repository.resolve_as(&tag(), &docker).await.unwrap();
     assert_eq!(found.digest, Digest::sha256(SCHEMA2.as_bytes()));
-    // A registry that ignores `Accept`.
+    // The registry ignores `Accept`.
     for method in ["GET", "HEAD"] {
         server.expect(with_manifest(method, &MediaType::OCI_INDEX, CONTENT));
         let e = match method {
@@ -109,7 +109,7 @@ async fn trap_09_a_manifest_is_read_with_missing_or_additional_headers() {
         assert!(!matches!(manifest.parse().unwrap(), Manifest::Opaque), "{content_type}");
     }
     // Type, digest and length are missing. The document states the type, and the bytes determine
-    // the rest.
+    // the digest and size.
     server.expect(request("GET", &tag()).body(oci));
     let manifest = repository.manifest(&tag()).await.unwrap();
     assert_eq!(*manifest.media_type(), MediaType::OCI_INDEX);
@@ -121,7 +121,7 @@ async fn trap_09_a_manifest_is_read_with_missing_or_additional_headers() {
     assert_eq!(manifest.digest(), &Digest::sha256(oci.as_bytes()));
 }
 
-/// A server that answers one request with these headers. The body ends with the connection.
+/// Starts a server that answers one request with these headers. The body ends with the connection.
 async fn headless(headers: &'static str, body: &'static str) -> std::net::SocketAddr {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -164,7 +164,8 @@ async fn a_contradictory_reply_is_refused_and_shown_in_the_error() {
             assert!(reply.contains(part), "{part}: {reply}");
         }
     }
-    // A fault that only the parser can find is passed on, and found when the manifest is parsed.
+    // The client returns a manifest with a defect that only the parser can find. Parsing this
+    // manifest fails.
     let wrong = r#"{"schemaVersion":1}"#;
     server.expect(
         request("GET", &tag())
@@ -204,7 +205,7 @@ async fn the_digest_in_the_reply_to_a_push_is_checked() {
 }
 
 #[tokio::test]
-async fn trap_10_a_tag_is_resolved_in_every_form_before_its_manifest_is_deleted() {
+async fn trap_10_a_tag_is_resolved_with_every_media_type_before_its_manifest_is_deleted() {
     let server = Script::start().await;
     let repository = remote(&server);
     let accept = "application/vnd.oci.image.manifest.v1+json, \
@@ -220,7 +221,7 @@ async fn trap_10_a_tag_is_resolved_in_every_form_before_its_manifest_is_deleted(
             .with("accept", accept)
             .header("docker-content-digest", digest.as_str())
     };
-    // The tag of an index, and another tag of the same index.
+    // The client resolves the tag, lists all tags, and resolves each listed tag.
     server.expect(resolve_request("HEAD"));
     server.expect(Exchange::new("GET", "/v2/a/b/tags/list").body(r#"{"tags":["v1"]}"#));
     server.expect(resolve_request("HEAD"));
@@ -234,7 +235,8 @@ async fn trap_10_a_tag_is_resolved_in_every_form_before_its_manifest_is_deleted(
 async fn trap_12_a_fetched_manifest_is_pushed_with_the_same_bytes() {
     let server = Script::start().await;
     let repository = remote(&server);
-    // Needlessly escaped slashes, unknown fields, unordered keys and a final newline.
+    // The document has needlessly escaped slashes, an unknown field, unordered keys and a final
+    // newline.
     let text = concat!(
         r#"{"x-new": 1.50, "schemaVersion": 2, "manifests": [],  "mediaType": "#,
         r#""application\/vnd.oci.image.index.v1+json"}"#,

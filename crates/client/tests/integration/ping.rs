@@ -55,7 +55,7 @@ async fn credentials_are_checked_with_an_authenticated_request() {
     let e = client("wrong-one").check_credentials(&registry(&server)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(!format!("{e:?}").contains("wrong-one"));
-    // A page that anyone may read does not check credentials.
+    // A reply with a public web page does not confirm the credentials.
     server.expect(root().header("content-type", "text/html").body("<html>welcome"));
     let e = client("s3cret").check_credentials(&registry(&server)).await.unwrap_err();
     assert!(e.to_string().contains("web page"), "{e}");
@@ -63,7 +63,7 @@ async fn credentials_are_checked_with_an_authenticated_request() {
 }
 
 #[tokio::test]
-async fn the_error_for_tls_to_a_plain_server_has_a_hint() {
+async fn the_error_for_tls_to_a_plain_http_server_has_a_hint() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let plain = tokio::spawn(async move {

@@ -93,7 +93,7 @@ async fn tls_uses_a_tunnel_and_only_the_proxy_gets_the_proxy_password() {
 }
 
 #[tokio::test]
-async fn a_request_for_a_proxy_password_is_an_error_without_retry() {
+async fn a_missing_proxy_password_is_an_error_without_a_retry() {
     use longshore_testkit::proxy::Proxy as Server;
     let hidden = Hidden::start().await;
     let server = Server::http(Some(BASIC)).await.route("r.example:443", hidden.front.address());
@@ -137,7 +137,7 @@ async fn the_certificate_of_a_tls_proxy_is_checked_with_its_own_authority() {
     assert!(hidden.ping(through(unknown.clone())).await.is_err());
     let name = registry("r.example");
     assert!(through(trusted.clone()).build().ping(&name).await.is_err());
-    // The proxy's certificate is checked even if the registry's is not.
+    // The proxy's certificate is checked even if verification is skipped for the registry.
     let mut skip = RegistrySettings::default();
     skip.verification = Some(Verification::Skip);
     let skipping = |proxy| through(proxy).settings(name.clone(), skip.clone()).build();

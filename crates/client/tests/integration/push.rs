@@ -55,7 +55,7 @@ fn in_chunks(server: &Script, size: u64) -> RemoteRepository {
 async fn a_blob_is_pushed_in_two_requests() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
-    // The query of the session's URL is sent back unchanged.
+    // The query of the session's URL is returned unchanged.
     server.expect(begin("/v2/u/1?_state=a%2Bb+c;d&e&e"));
     server.expect(
         put("/v2/u/1?_state=a%2Bb+c;d&e&e", &descriptor, CONTENT)
@@ -214,7 +214,7 @@ async fn a_push_succeeds_if_only_its_last_reply_was_lost() {
 }
 
 #[tokio::test]
-async fn a_refused_upload_method_is_switched_once_and_remembered() {
+async fn a_refused_upload_method_is_replaced_for_all_later_uploads() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let client = quick().build();
@@ -316,8 +316,8 @@ async fn a_push_of_wrong_content_is_not_completed_and_returns_a_digest_error() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
-    // The last chunk is held back until the digest is verified. Here it is the only one, so nothing
-    // is sent.
+    // The last chunk is held back until the digest is verified. This content has only one chunk, so
+    // nothing is sent.
     server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
     let wrong = BlobBody::from(Bytes::from_static(b"012345678X"));
     let e = remote(&server).push_blob(&descriptor, wrong).await.unwrap_err();
@@ -326,7 +326,7 @@ async fn a_push_of_wrong_content_is_not_completed_and_returns_a_digest_error() {
 }
 
 #[tokio::test]
-async fn a_registry_that_states_another_digest_is_an_error() {
+async fn a_push_fails_if_the_registry_states_another_digest() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -352,7 +352,7 @@ async fn a_session_at_another_origin_gets_the_content_but_no_credentials() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_used_is_an_error() {
+async fn an_unusable_session_url_is_an_error() {
     for location in ["", "///x", "ftp://x/", "http://user:pw@127.0.0.1/x", "http://[::bad/"] {
         let server = Script::start().await;
         server.expect(begin(location));
@@ -368,7 +368,7 @@ async fn a_session_that_cannot_be_used_is_an_error() {
     server.finish();
 }
 
-/// A request to mount the blob from `c/d` of the same registry, and its reply.
+/// Returns a request to mount the blob from `c/d` of the same registry, and its reply.
 fn mount(descriptor: &Descriptor, status: u16) -> Exchange {
     let encoded = descriptor.digest.as_str().replace(':', "%3A");
     let target = format!("/v2/a/b/blobs/uploads/?mount={encoded}&from=c%2Fd");
@@ -442,7 +442,7 @@ async fn a_blob_is_uploaded_after_a_failed_mount() {
     let mount_alone = BlobBody::mount(source.clone());
     let e = remote(&server).push_blob(&descriptor, mount_alone).await.unwrap_err();
     assert_eq!(e.status(), Some(500));
-    // If the registry requests a wait, nothing more is sent.
+    // If the registry requests too long a wait, no further request is sent.
     server.expect(mount(&descriptor, 429).header("retry-after", "86400"));
     let e = remote(&server).push_blob(&descriptor, body().with_origin(source)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::RateLimited);

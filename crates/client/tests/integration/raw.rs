@@ -1,4 +1,4 @@
-//! Replies that violate HTTP. Each must be an error, soon, and never a success.
+//! Replies that violate HTTP. Each reply must cause an error within a limited time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::{blob, quick};
 
-/// A repository at a server that answers every request with `reply`, endlessly repeated if
+/// Returns a repository at a server that answers every request with `reply`, endlessly repeated if
 /// `endless`. The server runs until the second returned value is dropped.
 async fn serve(reply: Vec<u8>, endless: bool) -> (RemoteRepository, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -26,7 +26,7 @@ async fn serve(reply: Vec<u8>, endless: bool) -> (RemoteRepository, JoinSet<()>)
     (client().repository(&format!("{address}/a/b").parse().unwrap()), server)
 }
 
-/// Requests something from such a server, and returns the client's result.
+/// Requests the tags from such a server, and returns their number.
 async fn request(reply: Vec<u8>, endless: bool) -> Result<usize> {
     let (repository, _server) = serve(reply, endless).await;
     let listing = repository.tags(None).all();

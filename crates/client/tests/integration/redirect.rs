@@ -5,7 +5,7 @@ use longshore_testkit::script::{Exchange, Script};
 
 use crate::{blob, blob_path, place, quick, remote};
 
-/// A client that has already authenticated.
+/// Returns a repository whose client has already authenticated.
 async fn logged_in(server: &Script) -> RemoteRepository {
     let tags = || Exchange::new("GET", "/v2/a/b/tags/list");
     server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
@@ -20,7 +20,7 @@ async fn logged_in(server: &Script) -> RemoteRepository {
 const BASIC: &str = "Basic dXNlcjpzM2NyZXQ=";
 
 #[tokio::test]
-async fn another_origin_gets_no_credentials_and_they_stay_dropped() {
+async fn credentials_are_dropped_at_another_origin_and_not_sent_again() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let repository = logged_in(&server).await;
     let descriptor = blob(b"content");

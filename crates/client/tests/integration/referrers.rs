@@ -18,7 +18,7 @@ fn fallback() -> String {
     format!("/v2/a/b/manifests/{}", subject().as_str().replace(':', "-"))
 }
 
-/// An artifact that refers to the subject.
+/// Returns an artifact that refers to the subject.
 fn artifact(kind: &str) -> RawManifest {
     referring(&Descriptor::new(MediaType::OCI_MANIFEST, subject(), 7), kind)
 }
@@ -102,7 +102,7 @@ async fn the_fallback_tag_is_read_if_the_registry_has_no_listing() {
 }
 
 #[tokio::test]
-async fn a_registry_with_referrers_support_maintains_the_list_itself() {
+async fn the_fallback_index_is_not_written_if_the_registry_lists_referrers() {
     let server = Script::start().await;
     let sbom = artifact("a/sbom");
     server.expect(
@@ -151,8 +151,8 @@ async fn the_fallback_index_is_written_if_the_registry_only_claims_support() {
 async fn a_fallback_tag_that_resolves_to_the_subject_is_ignored_and_not_written() {
     let child = Descriptor::from_bytes(MediaType::OCI_MANIFEST, b"child");
     let own = index(std::slice::from_ref(&child));
-    // The registry reads the tag as the digest, or returns a rewritten document with the same
-    // children.
+    // The registry interprets the tag as the digest. It returns the subject, or a rewritten
+    // document with the same children.
     let rewritten = [&own[..], b"\n"].concat();
     for served in [own.clone(), rewritten.clone()] {
         let is_other = served != own;
@@ -200,7 +200,7 @@ async fn the_fallback_index_is_merged_and_read_again_without_referrers_support()
     let push = |manifest: &RawManifest| {
         Exchange::new("PUT", format!("/v2/a/b/manifests/{}", manifest.digest())).answer(201)
     };
-    // The first referrer of the subject.
+    // Push the first referrer of the subject.
     server.expect(push(&sbom));
     server.expect(Exchange::new("GET", fallback()).answer(404));
     server.expect(put(&[listed(&sbom)]));

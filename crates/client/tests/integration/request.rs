@@ -1,4 +1,4 @@
-//! Custom requests, which pass the same layers as all others.
+//! Custom requests, which pass the same layers as all other requests.
 
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
@@ -113,7 +113,7 @@ async fn another_registrys_authorization_is_sent_over_plain_http_only_with_permi
 }
 
 #[tokio::test]
-async fn a_document_that_breaks_off_is_requested_again() {
+async fn an_incomplete_document_is_requested_again() {
     let server = Script::start().await;
     let request = || Exchange::new("GET", "/v1/x");
     let fetch = async || {

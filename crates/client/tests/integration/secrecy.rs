@@ -1,5 +1,5 @@
-//! Secrets are sent only where they may be, whatever registries, the network or other registries'
-//! settings say.
+//! Secrets are sent only where permitted, whatever the replies of registries, the network and the
+//! settings of other registries.
 
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
@@ -54,7 +54,7 @@ fn error_chain(error: &Error) -> String {
     shown
 }
 
-/// A registry with a certificate of an unknown authority.
+/// Starts a registry with a certificate of an unknown authority.
 async fn unverified() -> (Script, Front, RegistryName) {
     let server = Script::start().await;
     let front = Front::start(&Authority::new().for_loopback(), server.address()).await;
@@ -81,7 +81,7 @@ async fn a_certificate_accepted_by_detection_does_not_permit_credentials() {
     let shown = error_chain(&list(token, &name).await.unwrap_err());
     assert!(shown.contains("--skip-tls-verify"), "{shown}");
 
-    // The report of `explain_auth` does not send them either.
+    // `explain_auth` does not send the credentials either.
     server.expect(root());
     server.expect(Exchange::new("GET", "/v2/").answer(401).header("www-authenticate", CHALLENGE));
     server.expect(Exchange::new("GET", "/v2/a/b/tags/list?n=1").without("authorization"));
@@ -93,7 +93,7 @@ async fn a_certificate_accepted_by_detection_does_not_permit_credentials() {
 }
 
 #[tokio::test]
-async fn skipped_verification_or_plain_http_permits_credentials_with_any_certificate() {
+async fn skipped_verification_or_permitted_plain_http_allows_credentials_with_any_certificate() {
     let (server, _front, name) = unverified().await;
     let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
     let mut skip = detect();

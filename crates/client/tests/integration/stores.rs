@@ -12,7 +12,7 @@ fn a_client_can_be_shared_between_threads_and_a_repository_is_a_store() {
 }
 
 #[test]
-fn debug_shows_no_secrets() {
+fn debug_output_shows_no_secrets() {
     let credentials = longshore::MemoryCredentials::new().with(
         "r.example".parse().unwrap(),
         "user",

@@ -19,7 +19,7 @@ fn bytes(content: &'static [u8]) -> BlobStream {
     Bytes::from_static(content).into()
 }
 
-/// A stream of unknown length.
+/// Returns a stream of unknown length.
 fn chunked_stream(chunks: &'static [&'static [u8]]) -> BlobStream {
     BlobStream::new(stream::iter(chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk)))))
 }
@@ -40,7 +40,7 @@ fn patch(location: &str, content: &[u8]) -> Exchange {
         .answer(202)
 }
 
-/// A PATCH without a length.
+/// Returns a PATCH without a length.
 fn streamed(location: &str, content: &[u8]) -> Exchange {
     patch(location, content)
         .with("transfer-encoding", "chunked")
@@ -61,7 +61,7 @@ fn finish(location: &str, descriptor: &Descriptor, content: &[u8]) -> Exchange {
 }
 
 #[tokio::test]
-async fn a_session_takes_chunks_and_updates_its_range_and_location() {
+async fn an_upload_sends_each_chunk_with_its_range_to_the_current_location() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1?_state=a"));
@@ -86,7 +86,7 @@ async fn a_session_takes_chunks_and_updates_its_range_and_location() {
     upload.append(bytes(b"01234"), 5).await.unwrap();
     assert_eq!(upload.status().await.unwrap(), Some(5));
     assert_eq!(upload.location(), server.url("/v2/u/1?_state=c"));
-    // No request is sent for no bytes, because `Content-Range` cannot express that.
+    // No request is sent for an empty chunk, because `Content-Range` cannot express an empty range.
     upload.append(bytes(b""), 0).await.unwrap();
     assert_eq!(upload.offset(), 5);
     upload.append(bytes(b"56789"), 5).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_session_takes_chunks_and_updates_its_range_and_location() {
 }
 
 #[tokio::test]
-async fn a_streamed_patch_has_neither_length_nor_range() {
+async fn a_streamed_patch_has_no_length_and_no_range() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -110,7 +110,7 @@ async fn a_streamed_patch_has_neither_length_nor_range() {
 }
 
 #[tokio::test]
-async fn the_last_request_may_have_any_part_of_the_content() {
+async fn the_last_request_may_contain_the_whole_content() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -213,8 +213,8 @@ async fn a_blob_is_uploaded_in_a_single_request_if_the_registry_accepts_it() {
     let body = || BlobBody::from(Bytes::from_static(CONTENT));
     server.expect(post().answer(201).header("docker-content-digest", descriptor.digest.as_str()));
     repository().push_blob(&descriptor, body()).await.unwrap();
-    // A registry that requires a session returns one. The client does not send the single request
-    // again.
+    // A registry that requires a session returns a session. The client does not use single requests
+    // for later blobs.
     server.expect(post().answer(202).header("location", "/v2/u/1"));
     server.expect(finish("/v2/u/1", &descriptor, CONTENT));
     server.expect(begin("/v2/u/2"));
@@ -222,7 +222,7 @@ async fn a_blob_is_uploaded_in_a_single_request_if_the_registry_accepts_it() {
     let wary = repository();
     wary.push_blob(&descriptor, body()).await.unwrap();
     wary.push_blob(&descriptor, body()).await.unwrap();
-    // The request is retried if the registry is busy. If the registry does not know single
+    // The request is retried if the registry is busy. If the registry does not support single
     // requests, the client uses another method.
     server.expect(post().answer(503));
     server.expect(post().answer(405));
@@ -239,7 +239,8 @@ async fn a_blob_is_uploaded_in_a_single_request_if_the_registry_accepts_it() {
 async fn a_redirected_single_request_becomes_a_session_at_the_target() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
-    // The redirected single request becomes a session. The first request of a session has no body.
+    // The client does not send a redirected single request again. It begins a session, whose first
+    // request has no body.
     let single =
         quick().upload_method(UploadMethod::SinglePost).build().repository(&place(&server));
     let post = Exchange::new("POST", format!("{UPLOADS}?digest={}", descriptor.digest));
@@ -325,7 +326,7 @@ async fn a_stream_of_unknown_length_is_read_once_and_its_digest_is_sent_last() {
 }
 
 #[tokio::test]
-async fn the_session_of_a_broken_stream_is_cancelled() {
+async fn the_session_of_a_failed_stream_is_cancelled() {
     let server = Script::start().await;
     server.expect(begin("/v2/u/1"));
     server.expect(streamed("/v2/u/1", CONTENT).answer(500));
@@ -349,8 +350,8 @@ async fn an_existing_blob_is_not_sent() {
     server.finish();
 }
 
-/// moby-distribution's `Blob.upload` sends these requests for 40 bytes, because its chunks have 64
-/// MiB.
+/// moby-distribution's `Blob.upload` sends these requests for 40 bytes, because its chunk size is
+/// 64 MiB.
 #[tokio::test]
 async fn a_blob_smaller_than_a_chunk_is_sent_in_one_chunk() {
     let server = Script::start().await;
@@ -372,7 +373,7 @@ async fn a_blob_smaller_than_a_chunk_is_sent_in_one_chunk() {
 }
 
 /// docker-registry-client-async parses these upload locations with a regular expression to find
-/// their repository. Here the repository is known.
+/// their repository. longshore already has the repository.
 #[tokio::test]
 async fn a_session_is_resumed_at_every_form_of_location() {
     let server = Script::start().await;
@@ -442,7 +443,7 @@ async fn the_embedded_registry_answers_as_the_predecessors_expect() {
 }
 
 #[tokio::test]
-async fn trap_04_a_successful_mount_has_neither_range_nor_session() {
+async fn trap_04_a_mount_succeeds_without_a_range_or_session() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let encoded = descriptor.digest.as_str().replace(':', "%3A");
@@ -453,7 +454,7 @@ async fn trap_04_a_successful_mount_has_neither_range_nor_session() {
             .header("docker-content-digest", descriptor.digest.as_str())
             .header("location", blob_path(&descriptor)),
     );
-    // A 201 needs no `Location`.
+    // A 201 does not require a `Location`.
     server.expect(mount().answer(201));
     let from: Repository = format!("{}/c/d", server.address()).parse().unwrap();
     for _ in 0..2 {

@@ -1,5 +1,5 @@
 //! Uploads whose connection ends, or whose reply arrives, while the body is still being sent. The
-//! client must notice this at once, even while it waits for the body's source.
+//! client must notice this immediately, even while it waits for the body's source.
 //!
 //! `Expect: 100-continue` is not tested here. The client never sends this header, so it never waits
 //! for a 100 reply. Another test checks that the header is not sent.
@@ -28,7 +28,7 @@ use crate::{blob, login, quick};
 enum End {
     Reset,
     Shutdown,
-    /// TLS's own message at the end of a connection.
+    /// The `close_notify` message of TLS.
     CloseNotify,
     /// A TCP reset below TLS.
     TlsReset,
@@ -86,7 +86,7 @@ impl Setting {
         blob(&CONTENT)
     }
 
-    /// The first request of a session that sends the blob from this offset on.
+    /// Returns the first request of a session that sends the blob from this offset on.
     fn first(&self, session: &str, offset: usize) -> Exchange {
         match self.form {
             Form::Put => Exchange::new("PUT", with_digest(session)),
@@ -114,13 +114,13 @@ impl Setting {
         }
     }
 
-    /// Pushes the blob. Fails the test if this takes nearly as long as the idle timeout.
+    /// Pushes the blob. Fails the test if the push takes longer than [`PROMPT`].
     async fn push(&mut self) -> Result<Pushed> {
         let repository: RemoteRepository = self.client.repository(&self.repository);
         let body = std::mem::replace(&mut self.body, Bytes::new().into());
         let push = async { repository.push_blob(&Self::descriptor(), body).await };
         let pushed = tokio::time::timeout(PROMPT, push).await;
-        pushed.unwrap_or_else(|_| panic!("the end of the connection was overlooked"))
+        pushed.unwrap_or_else(|_| panic!("the client did not notice the end of the connection"))
     }
 }
 
@@ -139,8 +139,8 @@ fn patient() -> Limits {
     limits
 }
 
-/// A client that reaches the server over a connection that can end in this way, and the name of a
-/// repository.
+/// Returns a client that reaches the server over a connection that can end in this way, and a
+/// repository at the server.
 async fn client_for(end: End, server: &Script) -> (ClientBuilder, Repository, Guard) {
     let plain = || format!("{}/a/b", server.address()).parse().unwrap();
     if !matches!(end, End::CloseNotify | End::TlsReset | End::Tunnel) {
@@ -191,7 +191,7 @@ async fn body(from: From) -> (BlobBody, Guard) {
     }
 }
 
-/// All combinations of upload methods and body sources.
+/// Returns all combinations of upload methods and body sources.
 fn combinations() -> impl Iterator<Item = (Form, From)> {
     let sources = [From::Memory, From::File, From::Registry, From::StalledRegistry];
     sources.into_iter().flat_map(|from| [(Form::Put, from), (Form::Patch, from)])
@@ -208,7 +208,7 @@ async fn resumes_after(end: End) {
         server.expect(match end {
             End::Reset | End::TlsReset => first.reset(SENT),
             End::Shutdown | End::CloseNotify => first.shut_down(SENT),
-            // Here the proxy ends the connection before the registry has read everything.
+            // Here the proxy ends the connection before the registry has read the whole body.
             _ => first,
         });
         let far = format!("0-{}", SENT - 1);
@@ -244,14 +244,14 @@ async fn an_upload_resumes_after_its_tunnel_is_closed() {
     resumes_after(End::Tunnel).await;
 }
 
-/// The first request with a body, with a reply in the middle of it.
+/// Returns the first request with a body, and a reply that is sent before the body is complete.
 fn answered(setting: &Setting, session: &str, status: u16, closes: bool) -> Exchange {
     let exchange = setting.first(session, 0).answer(status).early(SENT);
     if closes { exchange.header("connection", "close") } else { exchange }
 }
 
-/// Waits until the connections of early replies are closed. Returns the number of bytes that
-/// arrived of each body.
+/// Waits until the connections of early replies are closed. Returns how many bytes of each body
+/// arrived.
 async fn early_bodies(server: &Script, count: usize) -> Vec<usize> {
     let closed = async {
         while server.early_bodies().len() < count {
@@ -270,7 +270,7 @@ async fn assert_cut_short(server: &Script, count: usize, shown: &str) {
 }
 
 #[tokio::test]
-async fn a_413_during_a_body_stops_it() {
+async fn a_413_during_a_body_stops_the_body() {
     for closes in [false, true] {
         for (form, from) in combinations() {
             let shown = format!("413 {form:?} {from:?}, closes: {closes}");
@@ -297,7 +297,7 @@ async fn a_413_during_a_body_stops_it() {
 }
 
 #[tokio::test]
-async fn a_401_during_a_body_is_answered_once() {
+async fn after_a_401_during_a_body_the_upload_restarts_with_credentials() {
     for closes in [false, true] {
         for (form, from) in combinations() {
             let shown = format!("401 {form:?} {from:?}, closes: {closes}");
@@ -352,9 +352,9 @@ async fn a_307_during_a_body_is_followed_with_a_new_body() {
 const BASIC: &str = "Basic dXNlcjpwdw==";
 /// 8 MiB: more than the buffers of a connection can hold.
 const SIZE: usize = 8 << 20;
-/// 2 MiB: the connection ends after this.
+/// 2 MiB: the connection ends after this part of the body.
 const SENT: usize = 2 << 20;
-/// 3 MiB: a stalled source sends nothing after this.
+/// 3 MiB: a stalled source sends nothing after this part of the body.
 const STALLED: usize = 3 << 20;
 /// 120 s: the client would wait this long if it did not notice the end.
 const LONG: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! Blobs to be written: from any origin, and opened again if possible.
+//! Blobs to be written. All except streams can be opened again.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 /// A blob to be written: bytes, a file, another store's blob, or a stream that can be read only
 /// once.
 ///
-/// A store may open it several times, and from the middle, to resume a broken upload. Only a stream
-/// cannot be opened again.
+/// A store may open a body again, at any offset, to resume a broken upload. A stream cannot be
+/// opened again.
 pub struct BlobBody {
     body: Body,
     origin: Option<Repository>,
@@ -42,17 +42,17 @@ impl BlobBody {
         Body::File(path.into()).into()
     }
 
-    /// Creates a body from the blob of `source` with the digest to be written. Read errors name the
-    /// [source](Side::Source) as their side.
+    /// Creates a body that reads the blob from `source`, by its digest. Read errors have the side
+    /// [`Source`](Side::Source).
     #[must_use]
     pub fn source(source: Arc<dyn Source>) -> Self {
         Body::Source(source).into()
     }
 
-    /// Creates a body without content: the blob is to be mounted from the repository `from`.
+    /// Creates a body without content, for a blob to be mounted from the repository `from`.
     ///
-    /// Only a target at the same registry can mount it. Any other target, and a registry that
-    /// declines to mount it, fails with [`Unsupported`](ErrorKind::Unsupported).
+    /// Only a target at the same registry can mount the blob. At any other target, or if the
+    /// registry declines the mount, the push fails with [`Unsupported`](ErrorKind::Unsupported).
     #[must_use]
     pub fn mount(from: Repository) -> Self {
         Self::from(Body::Nothing).with_origin(from)
@@ -64,16 +64,16 @@ impl BlobBody {
         Body::Once(Some(stream)).into()
     }
 
-    /// Names another repository that has the blob. A target at the same registry mounts it from
-    /// there, and sends the content if the registry declines.
+    /// Sets another repository that has the blob. A target at the same registry tries to mount the
+    /// blob from there, and sends the content if the registry declines the mount.
     #[must_use]
     pub fn with_origin(mut self, repository: Repository) -> Self {
         self.origin = Some(repository);
         self
     }
 
-    /// Returns another repository that has the blob: the one set by the caller, else the source's
-    /// own.
+    /// Returns another repository that has the blob: the one set by the caller, or else the
+    /// repository of the source.
     #[must_use]
     pub fn origin(&self) -> Option<&Repository> {
         self.origin.as_ref().or_else(|| match &self.body {
@@ -114,8 +114,7 @@ impl BlobBody {
                 reader.side = Some(Side::Source);
                 reader
             }
-            // The source verifies the same blob already, and hashing it twice would double the
-            // cost.
+            // The reader already verifies the same blob. Hashing it twice would double the cost.
             Body::Reader(reader)
                 if reader.as_ref().is_some_and(|r| r.descriptor.digest == descriptor.digest) =>
             {
@@ -129,8 +128,8 @@ impl BlobBody {
         })
     }
 
-    /// Opens the body at `offset`, in bytes. The stream is not verified: the receiver checks the
-    /// whole.
+    /// Opens the body at `offset`, in bytes. The stream is not verified, because the receiver
+    /// checks the whole blob.
     ///
     /// # Errors
     /// Same as [`open`](Self::open).
@@ -176,7 +175,7 @@ impl From<Body> for BlobBody {
     }
 }
 
-/// Opens a file that the user named. Symbolic links are followed, because the user chose them.
+/// Opens a file that the user named. Follows symbolic links, because the user chose the path.
 async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
     let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
     BlobStream::from_file(file.into_std().await, path.to_owned(), offset)
@@ -218,7 +217,7 @@ mod tests {
     use crate::media_type::MediaType;
 
     #[tokio::test]
-    async fn a_stream_opens_once_and_bytes_open_anywhere() {
+    async fn a_stream_opens_once_and_bytes_open_again_at_any_offset() {
         let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
         let mut bytes = BlobBody::from(Bytes::from_static(b"abc"));
         assert!(bytes.is_replayable());

@@ -1,7 +1,7 @@
-//! Blobs as streams: verified when read, reopenable when written.
+//! Blobs as streams, which are verified when read.
 //!
 //! Owns [`BlobReader`], which reads every blob of a store, and [`BlobBody`], from which every blob
-//! is written. Memory use is bounded: no blob is ever held in memory as a whole.
+//! is written. Blobs are read and written in chunks, so memory use is bounded.
 
 mod body;
 mod stream_digest;
@@ -25,7 +25,7 @@ use crate::run_blocking::run_blocking;
 pub use self::body::BlobBody;
 pub use self::stream_digest::StreamDigest;
 
-/// The chunks of a blob, in order, not verified.
+/// The chunks of a blob, in order and unverified.
 pub struct BlobStream(BoxStream<'static, Result<Bytes>>);
 
 impl BlobStream {
@@ -34,18 +34,18 @@ impl BlobStream {
         Self(stream.boxed())
     }
 
-    /// Reads an open file from `offset` to its end, off the async threads, in chunks of 128 KiB.
+    /// Reads an open file from `offset` to its end on blocking threads, in chunks of 128 KiB.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) at `path` if the file cannot be positioned, and as the stream's last
-    /// item if it cannot be read.
+    /// [`Io`](ErrorKind::Io) at `path` if the seek fails, and as the stream's last item if a read
+    /// fails.
     pub fn from_file(mut file: File, path: PathBuf, offset: u64) -> Result<Self> {
         file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(&path, e))?;
         Ok(Self::in_chunks(file, FILE_CHUNK, move |e| Error::io(&path, e)))
     }
 
-    /// Reads a blocking reader off the async threads in chunks of [`CHUNK_SIZE`] bytes. Errors use
-    /// `name` for the reader.
+    /// Reads a blocking reader on blocking threads, in chunks of [`CHUNK_SIZE`] bytes. Errors refer
+    /// to the reader as `name`.
     ///
     /// # Errors
     /// As the stream's last item: [`Io`](ErrorKind::Io), or the longshore error that the reader's
@@ -69,7 +69,7 @@ impl BlobStream {
         }))
     }
 
-    /// Returns the first `size` bytes; the rest is not read.
+    /// Limits the stream to its first `size` bytes. The rest is not read.
     #[must_use]
     pub fn at_most(self, size: u64) -> Self {
         Self::new(stream::try_unfold((self, size), |(mut stream, left)| async move {
@@ -91,7 +91,7 @@ impl BlobStream {
         self.counted(0, None, listener)
     }
 
-    /// Reports progress of a stream that starts at `done` of `size` bytes in total.
+    /// Reports the progress of a stream that starts at byte `done` of `size`.
     fn counted(
         self,
         mut done: u64,
@@ -144,7 +144,7 @@ impl fmt::Debug for BlobStream {
 /// A blob being read, verified as it streams.
 ///
 /// Yields exactly `descriptor.size` bytes, in order. The last chunk is withheld until size and
-/// digest have been checked, so a reader that completes has been verified.
+/// digest are checked, so content is verified if the stream ends without an error.
 ///
 /// # Errors
 /// As the stream's last item: [`SizeMismatch`](ErrorKind::SizeMismatch),
@@ -187,7 +187,8 @@ impl BlobReader {
     /// Reads the whole blob into memory, if it has at most `limit` bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) before anything is read; the errors of the reader.
+    /// [`TooLarge`](ErrorKind::TooLarge) if the blob is larger, before anything is read; the errors
+    /// of the reader.
     pub async fn bytes(self, limit: usize) -> Result<Bytes> {
         if self.descriptor.size > limit as u64 {
             return Err(Error::new(ErrorKind::TooLarge)
@@ -205,7 +206,7 @@ impl BlobReader {
         Ok(self.held.replace(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
-    /// Ends the stream permanently: with the result of the check, or with the error that broke it.
+    /// Checks size and digest, and ends the stream with the last chunk or with an error.
     fn end(&mut self) -> Option<Result<Bytes>> {
         match self.verifier.take()?.finish() {
             Ok(()) => self.held.take().filter(|chunk| !chunk.is_empty()).map(Ok),
@@ -255,7 +256,7 @@ impl fmt::Debug for BlobReader {
 pub struct Progress {
     /// The size in bytes of the latest chunk.
     pub chunk: u64,
-    /// The bytes so far, including this chunk.
+    /// The number of bytes transferred so far, including this chunk.
     pub done: u64,
     /// The total size in bytes, if it is known.
     pub size: Option<u64>,
@@ -269,11 +270,11 @@ fn failed_read(name: &'static str, error: std::io::Error) -> Error {
     }
 }
 
-/// 256 KiB: large enough that the cost of a chunk is negligible, small enough that many transfers
-/// fit in memory.
+/// 256 KiB: large enough that the overhead per chunk is negligible, small enough that many
+/// transfers fit in memory.
 pub const CHUNK_SIZE: usize = 256 << 10;
-/// 128 KiB: a server holds one chunk for each client. With 64 KiB, a blob costs twice the CPU time;
-/// 256 KiB saves none.
+/// 128 KiB: a server holds one chunk in memory for each client. 64 KiB doubles the CPU time per
+/// blob, and 256 KiB does not reduce it further.
 const FILE_CHUNK: usize = 128 << 10;
 
 #[cfg(test)]
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn mismatch_is_the_last_item_and_the_last_chunk_is_withheld() {
+    async fn a_mismatch_is_the_last_item_and_the_last_chunk_is_withheld() {
         let (got, kind) = read(reader(b"abc", &[b"ab", b"d"])).await;
         assert_eq!((got.as_slice(), kind), (&b"ab"[..], Some(ErrorKind::DigestMismatch)));
         let (got, kind) = read(reader(b"abc", &[b"abd"])).await;
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn short_and_long_content_is_a_size_mismatch() {
+    async fn content_that_is_too_short_or_too_long_is_a_size_mismatch() {
         assert_eq!(read(reader(b"abc", &[b"ab"])).await.1, Some(ErrorKind::SizeMismatch));
         let (got, kind) = read(reader(b"abc", &[b"abc", b"d"])).await;
         assert_eq!((got.as_slice(), kind), (&b""[..], Some(ErrorKind::SizeMismatch)));

@@ -25,10 +25,12 @@ struct Seen {
 }
 
 impl BlobStream {
-    /// Returns the stream and its digest so far. With `expected`, that digest's algorithm is used.
+    /// Returns the stream, and the digest of the bytes that are read from it. Uses the algorithm of
+    /// `expected`, or else sha256.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if that algorithm cannot be computed.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the algorithm of `expected` cannot be
+    /// computed.
     pub fn digested(self, expected: Option<&Digest>) -> Result<(Self, StreamDigest)> {
         let algorithm = expected.map_or(Ok(Algorithm::Sha256), Digest::verifiable)?;
         let seen = Arc::new(Mutex::new(Seen { digester: algorithm.digester(), size: 0 }));

@@ -1,7 +1,8 @@
-//! Writes content to files: to a temporary file, which is verified, synced and then renamed.
+//! Writes files atomically: content is written to a temporary file, which is synced and then
+//! renamed.
 //!
 //! Owns the creation of all files in a layout or a registry's folder. A file under its final name
-//! is complete, even after `kill -9` and power loss. Blocking work runs off the async
+//! is complete, even after `kill -9` and power loss. Async functions do blocking work on blocking
 //! threads.
 
 mod spooled;
@@ -24,13 +25,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 use crate::run_blocking::run_blocking;
 
-/// Writes a blob to `path`, which appears only when the blob is complete, verified and synced.
+/// Writes a blob to `path`. The file appears only when the blob is complete, verified and synced.
 ///
-/// The name itself is durable once its folder is synced ([`sync_folder`]). A caller that writes
-/// many blobs and then a document that refers to them needs to sync only once.
+/// The name is durable once the folder is synced with [`sync_folder`]. A caller that writes many
+/// blobs, and then a document that refers to them, needs to sync the folder only once.
 ///
-/// An existing file at `path` is replaced. Until then the bytes are in the same folder, in a file
-/// with a random name and mode 0600.
+/// An existing file at `path` is replaced. Until then, the new bytes are in a file with a random
+/// name and mode 0600 in the same folder.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path, or the errors of the reader; nothing is left behind.
@@ -54,7 +55,7 @@ pub async fn write(
     run_blocking(move || temp.name(&path)).await
 }
 
-/// Writes a small file atomically, replacing an existing one.
+/// Writes a small file atomically, and replaces an existing file.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -63,7 +64,7 @@ pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
     run_blocking(move || replace_now(&path, &content)).await
 }
 
-/// Same as [`replace`], for callers that are already off the async threads.
+/// Same as [`replace`], for callers that are already on a blocking thread.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -114,7 +115,7 @@ pub fn create_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))
 }
 
-/// Opens a regular file for reading, without following a link at its name or waiting for a pipe.
+/// Opens a regular file for reading. Does not follow a symbolic link, and does not block on a pipe.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if it does not exist; [`Invalid`](ErrorKind::Invalid) if it is
@@ -132,7 +133,7 @@ pub fn open(path: &Path) -> Result<File> {
     let file = no_follow(OpenOptions::new().read(true))
         .open(path)
         .map_err(|e| not_found_or_io(path, e))?;
-    // The name may have been replaced between the check and the opening.
+    // The file may have been replaced between the check and the open.
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(file),
         Ok(_) => Err(refused()),
@@ -164,17 +165,17 @@ pub fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
 /// Opens the bytes of a file from `offset` to its end as a stream.
 ///
 /// # Errors
-/// Same as [`open`]; later errors come as the stream's last item.
+/// Same as [`open`]. Later errors are the stream's last item.
 pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
     let path = path.to_owned();
     let (file, path) = run_blocking(move || open(&path).map(|file| (file, path))).await?;
     BlobStream::from_file(file, path, offset)
 }
 
-/// Returns true if a file holds exactly the content of the descriptor. Reads all of it.
+/// Reads a whole file, and returns true if it has the size and digest of the descriptor.
 ///
 /// # Errors
-/// [`Io`](ErrorKind::Io) if it cannot be read. A missing or different file is not an error.
+/// [`Io`](ErrorKind::Io) if the file cannot be read. A missing or different file is not an error.
 pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     let path = path.to_owned();
     let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
@@ -186,9 +187,9 @@ pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     .await
 }
 
-/// Computes digest and size of a user's own file; symbolic links are followed. Reads all of it.
+/// Reads a user's file to its end, and computes its digest and size. Follows symbolic links.
 ///
-/// With `expected`, uses that digest's algorithm and checks the result; otherwise sha256.
+/// With `expected`, uses the algorithm of that digest and checks the result. Otherwise uses sha256.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) if the file cannot be read; [`DigestMismatch`](ErrorKind::DigestMismatch)
@@ -227,8 +228,8 @@ fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<boo
     }
 }
 
-/// Returns the current time by the clock that dates the files of a folder. If the folder is remote,
-/// this is the server's clock.
+/// Returns the current time of the clock that sets the times of files in a folder. For a remote
+/// folder, this is the clock of the server.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) if the folder cannot be written.
@@ -237,27 +238,28 @@ pub fn time_at(folder: &Path) -> Result<std::time::SystemTime> {
     made_now.map_err(|e| Error::io(folder, e))
 }
 
-/// Returns the inode number of a file; 0 where the system has none.
+/// Returns the inode number of a file, or 0 on systems without inode numbers.
 #[cfg(unix)]
 #[must_use]
 pub fn inode(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
-/// Returns the inode number of a file; 0 where the system has none.
+/// Returns the inode number of a file, or 0 on systems without inode numbers.
 #[cfg(not(unix))]
 #[must_use]
 pub fn inode(_: &Metadata) -> u64 {
     0
 }
 
-/// Returns true if this is the name of a temporary file, such as a killed writer leaves behind.
+/// Returns true if this is the name of a temporary file. A writer that was killed leaves such files
+/// behind.
 #[must_use]
 pub fn is_temporary(file_name: &str) -> bool {
     file_name.starts_with(TEMP_PREFIX)
 }
 
-/// Returns the folder of a file: the current one for a bare file name.
+/// Returns the folder of a file. For a bare file name, this is the current folder.
 fn parent(path: &Path) -> Result<&Path> {
     match path.parent() {
         Some(above) if above.as_os_str().is_empty() => Ok(Path::new(".")),
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_content_never_gets_a_name_and_leaves_nothing() {
+    async fn wrong_content_is_not_published_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
         let e = write(&path, reader(b"abc", b"abd")).await.unwrap_err();
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damage_is_detected_and_repaired() {
+    async fn a_damaged_file_is_detected_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
         let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");

@@ -1,4 +1,4 @@
-//! Streams whose digest and size must be known before they are written.
+//! Spools streams whose digest and size must be known before they are written to a store.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::run_blocking::run_blocking;
 
-/// A stream's bytes in a temporary file, removed when this is dropped.
+/// The bytes of a stream, in a temporary file that is removed on drop.
 #[derive(Debug)]
 pub struct Spooled {
     file: NamedTempFile,
@@ -20,7 +20,7 @@ pub struct Spooled {
 }
 
 impl Spooled {
-    /// Reads a stream to its end. With a digest, the bytes must have it.
+    /// Reads a stream to its end. If `digest` is given, the bytes must match it.
     ///
     /// # Errors
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest differs;
@@ -42,7 +42,7 @@ impl Spooled {
         Ok(Self { file, descriptor: digest_so_far.finish()? })
     }
 
-    /// Returns digest and size of the bytes.
+    /// Returns the digest and size of the bytes.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor

@@ -9,8 +9,8 @@ use tempfile::NamedTempFile;
 use super::{TEMP_PREFIX, parent, sync_folder};
 use crate::error::{Error, Result};
 
-/// A new file with a random name and mode 0600, removed when this is dropped. Content gets its
-/// final name only when it is complete.
+/// A new file with a random name and mode 0600, which is removed on drop. The file gets its final
+/// name only when its content is complete.
 #[derive(Debug)]
 pub struct TempFile {
     file: NamedTempFile,
@@ -19,7 +19,7 @@ pub struct TempFile {
 }
 
 impl TempFile {
-    /// Creates the file in the folder of its final name, or on the same file system.
+    /// Creates the file in `folder`, which must be on the file system of the final name.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the folder.
@@ -35,12 +35,12 @@ impl TempFile {
         Self { private: true, ..self }
     }
 
-    /// Opens the file again, to be written from its start.
+    /// Opens the file again, to write it from the start.
     pub(super) fn reopen(&self) -> Result<File> {
         self.file.reopen().map_err(|e| Error::io(self.file.path(), e))
     }
 
-    /// Syncs the file and gives it its name. The name is durable once its folder is synced.
+    /// Syncs the file and renames it to `path`. The name is durable once its folder is synced.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -49,8 +49,8 @@ impl TempFile {
         self.file.persist(path).map(drop).map_err(|e| Error::io(path, e.error))
     }
 
-    /// Syncs the file, renames it to the path, replacing an existing file, and syncs the folder, so
-    /// that the name is durable.
+    /// Syncs the file, renames it to `path`, and syncs the folder, so that the name is durable.
+    /// Replaces an existing file.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -59,7 +59,7 @@ impl TempFile {
         sync_folder(parent(path)?)
     }
 
-    /// Same as [`publish`](Self::publish), but keeps a file that already has the name.
+    /// Same as [`publish`](Self::publish), but keeps an existing file.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -91,7 +91,8 @@ impl Write for TempFile {
     }
 }
 
-/// Makes a file readable by everyone who may enter the folder. Temporary files are private.
+/// Makes a file readable by all users with access to its folder. Temporary files are created
+/// private.
 #[cfg(unix)]
 fn make_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

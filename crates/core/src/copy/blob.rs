@@ -26,7 +26,7 @@ impl Run {
         self.blob(copy, blob).await
     }
 
-    /// Finds the size of a blob. Schema 1 states no sizes, so this queries the source.
+    /// Queries the source for the size of a blob. Schema 1 manifests do not state sizes.
     pub(super) async fn with_size(&self, digest: Digest) -> Result<Descriptor> {
         let size = self.blob_size(&digest).await?;
         let size = size.ok_or_else(|| {
@@ -75,7 +75,7 @@ impl Run {
         plan::blob_step(blob, self.options.nondistributable, source, target)
     }
 
-    /// Returns the source's blob, which reports its progress.
+    /// Returns a body that reads the blob from the source and reports its progress.
     fn body_of(&self, blob: &Descriptor) -> BlobBody {
         let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
         BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {

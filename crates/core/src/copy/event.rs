@@ -7,72 +7,73 @@ use crate::reference::{Repository, Tag};
 
 /// An event in a copy.
 ///
-/// Serialized, it is a JSON object with the name of the event in `event`.
+/// An event serializes to a JSON object whose field `event` is the name of the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CopyEvent {
-    /// A blob belongs to the copied content. Precedes all other events of the blob.
+    /// A blob belongs to the copied content. Precedes all other events of the blob except
+    /// [`ListedBlob`](Self::ListedBlob).
     Found {
         /// The blob.
         blob: Descriptor,
     },
-    /// An index lists this blob as if it were a manifest, as BuildKit's cache does. It is copied as
-    /// a blob: [`Found`](Self::Found) and the other events follow.
+    /// An index lists this blob as a manifest, as the cache of BuildKit does.
+    /// [`Found`](Self::Found) and the other events of the blob follow.
     ListedBlob {
         /// The blob, with the media type that the index states.
         blob: Descriptor,
     },
-    /// The target holds the blob already.
+    /// The target already holds the blob.
     Skipped {
-        /// The blob.
+        /// The digest of the blob.
         digest: Digest,
-        /// Its size in bytes.
+        /// The size of the blob in bytes.
         size: u64,
     },
     /// The blob may not be redistributed and was left out.
     LeftOut {
-        /// The blob.
+        /// The digest of the blob.
         digest: Digest,
-        /// Its size in bytes.
+        /// The size of the blob in bytes.
         size: u64,
     },
     /// The target's registry mounted the blob from another repository.
     Mounted {
-        /// The blob.
+        /// The digest of the blob.
         digest: Digest,
-        /// Its size in bytes.
+        /// The size of the blob in bytes.
         size: u64,
-        /// The repository it was mounted from, `registry/name`.
+        /// The repository from which the blob was mounted, as `registry/name`.
         #[serde(serialize_with = "as_text")]
         from: Repository,
     },
-    /// More of a blob was read from the source.
+    /// A chunk of a blob was read from the source.
     Progress {
-        /// The blob.
+        /// The digest of the blob.
         digest: Digest,
-        /// The number of bytes since the last event.
+        /// The size of the chunk in bytes.
         bytes: u64,
     },
-    /// A blob was sent, and the target holds it now.
+    /// A blob was sent to the target.
     Sent {
-        /// The blob.
+        /// The digest of the blob.
         digest: Digest,
-        /// Its size in bytes.
+        /// The size of the blob in bytes.
         size: u64,
     },
     /// The target now holds a manifest and everything below it.
     Manifest {
         /// The manifest.
         manifest: Descriptor,
-        /// True if the target held it before.
+        /// True if the target already held the manifest.
         held: bool,
     },
     /// A tag of the target now points at the copy.
     Tagged {
         /// The tag.
         tag: Tag,
-        /// The digest of the manifest it points at.
+        /// The digest of the manifest that the tag points at.
         digest: Digest,
     },
 }
@@ -83,20 +84,21 @@ pub enum CopyEvent {
 pub struct CopySummary {
     /// The root manifest that was copied.
     pub root: Descriptor,
-    /// The tag that now points at it, if one was requested.
+    /// The tag that now points at the root manifest, if a tag was requested.
     pub tag: Option<Tag>,
     /// The layers that were left out because they may not be redistributed.
     pub left_out: Vec<Digest>,
-    /// The counts of this copy. Content shared with other copies of the same copier counts once.
+    /// The counts of this copy. Content shared with other copies of the same copier is counted
+    /// once.
     #[serde(flatten)]
     pub stats: CopyStats,
 }
 
-/// The outcome of one of several tags that were copied.
+/// The outcome of the copy of one of several tags.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TagOutcome {
-    /// The tag, at both ends.
+    /// The tag, at both the source and the target.
     pub tag: Tag,
     /// The summary of the copy, or the error that ended it. A tag that failed was not moved.
     pub result: Result<CopySummary, Error>,
@@ -118,7 +120,7 @@ pub struct CopyStats {
     pub blobs_held: u64,
     /// Blobs that were left out because they may not be redistributed.
     pub blobs_left_out: u64,
-    /// The bytes of the blobs that were sent.
+    /// The total size in bytes of the blobs that were sent.
     pub bytes_sent: u64,
 }
 

@@ -15,14 +15,14 @@ use crate::manifest::RawManifest;
 use crate::store::{Node, Presence};
 
 impl Run {
-    /// Decides whether to descend below a manifest. Children have referrers too, which are found
-    /// only by descending.
+    /// Decides whether to descend below a manifest. A copy with referrers always descends, because
+    /// children have referrers too.
     pub(super) fn walk(&self, holding: Presence) -> Walk {
         let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
         plan::walk(holding, recheck || referrers, nondistributable)
     }
 
-    /// Copies a manifest without a tag, once.
+    /// Copies a manifest once, without a tag.
     pub(super) async fn once_below(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -42,8 +42,8 @@ impl Run {
             .await
     }
 
-    /// Copies everything below a manifest, unless the target holds it as complete. Returns the
-    /// presence of the manifest at the target before the copy.
+    /// Copies everything below a manifest that the target may lack. Returns the presence of the
+    /// manifest at the target before the copy.
     pub(super) async fn below(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -58,8 +58,8 @@ impl Run {
         Ok(holding)
     }
 
-    /// Copies all blobs in parallel, and as many manifests as the limit allows, because each
-    /// manifest is in memory while it is copied. The first failure stops the others.
+    /// Copies the children of a manifest in parallel. The number of manifests is limited, because
+    /// each manifest is in memory while it is copied. The first failure stops the other copies.
     async fn children(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -94,7 +94,7 @@ impl Run {
                 tasks.spawn(child);
             }
         }
-        // Wait for the others to stop, so that their partial writes are removed.
+        // Wait for the other tasks to stop, so that their partial writes are removed.
         tasks.shutdown().await;
         result
     }
@@ -110,7 +110,7 @@ impl Run {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(manifest.digest())
                 .on(Side::Source)
-                .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
+                .detail(format!("indexes are nested more than {DEPTH_LIMIT} levels deep")));
         }
         let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
         if self.options.referrers {
@@ -124,7 +124,7 @@ impl Run {
         Ok(successors)
     }
 
-    /// Copies an entry of an index. Boxed: its children may be indexes.
+    /// Copies an entry of an index. The future is boxed, because an index may list indexes.
     fn child(
         self: Arc<Self>,
         copy: Arc<Copy>,
@@ -169,8 +169,8 @@ impl Run {
         Ok(manifest)
     }
 
-    /// Checks that the target uses the digest from the index for a signed schema 1 manifest, which
-    /// has two.
+    /// Checks that the target uses the same digest as the index for a signed schema 1 manifest.
+    /// Such a manifest has two digests.
     async fn check_name(&self, child: &RawManifest) -> Result<()> {
         let named = Node::Manifest(child.descriptor());
         if child.by_bytes().digest() == child.digest()
@@ -179,10 +179,10 @@ impl Run {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Unsupported).at(child.digest()).on(Side::Target).detail(
-            "the target names signed schema 1 by its bytes, unlike the index that lists it",
+            "the target uses the digest of the bytes, but the index lists the payload's digest",
         ))
     }
 }
 
-/// Maximum nesting depth. Real indexes nest at most two deep.
+/// Maximum nesting depth. Real indexes nest at most two levels deep.
 const DEPTH_LIMIT: usize = 8;

@@ -35,13 +35,14 @@ use crate::store::{Source, Target};
 pub struct CopyOptions {
     /// Copies only the image for this platform from an index. The copy then has the image's digest.
     pub platform: Option<Platform>,
-    /// Also copies everything whose `subject` is copied: signatures, attestations, SBOMs.
+    /// Also copies the referrers of every copied manifest, such as signatures, attestations and
+    /// SBOMs.
     pub referrers: bool,
-    /// Also copies layers that may not be redistributed. The source may lack them.
+    /// Also copies layers that may not be redistributed. The source may not have these layers.
     pub nondistributable: bool,
-    /// Checks every child, even below a manifest that the target says it holds.
+    /// Checks every child, even below a manifest that the target reports as complete.
     pub recheck: bool,
-    /// The number of manifests and blobs in flight at once.
+    /// The number of manifests and blobs that are copied at the same time.
     pub parallel: NonZeroUsize,
 }
 
@@ -57,14 +58,14 @@ impl Default for CopyOptions {
     }
 }
 
-/// Copies from one repository to another, and remembers what it has copied.
+/// Copies content from one store to another. Each digest is copied only once.
 ///
-/// [`new`](Self::new) uses the defaults; [`builder`](Self::builder) sets options. Cheap to clone;
-/// clones share what they remember.
+/// [`new`](Self::new) uses the defaults, and [`builder`](Self::builder) sets options. A copier is
+/// cheap to clone. Clones share the record of the digests that were copied.
 ///
 /// # Cancellation
-/// Dropping the future of a copy stops all its transfers. The target then holds whole blobs and
-/// manifests, and no tag was moved.
+/// Dropping the future of a copy stops all its transfers. The target then holds only complete blobs
+/// and manifests, and no tag was moved.
 #[derive(Clone)]
 pub struct Copier {
     run: Arc<run::Run>,
@@ -101,7 +102,8 @@ impl CopierBuilder {
         self
     }
 
-    /// Sets the observer of copy events. It is called from several tasks and should return quickly.
+    /// Sets the observer of copy events. The observer is called from several tasks and should
+    /// return quickly.
     #[must_use]
     pub fn on_event(mut self, observer: impl Fn(&CopyEvent) + Send + Sync + 'static) -> Self {
         self.observer = Arc::new(observer);
@@ -130,17 +132,17 @@ impl Copier {
         CopierBuilder { source, target, options, observer: Arc::new(|_| {}) }
     }
 
-    /// Copies the manifest that `selector` names, and points `tag` at it, if given.
+    /// Copies the manifest that `selector` names, and points `tag` at the copy, if a tag is given.
     ///
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side). Content that was
-    /// already copied stays, so that a second run resumes from there.
+    /// already copied stays at the target, so a second run resumes from there.
     pub async fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
         Arc::clone(&self.run).copy(selector.clone(), tag.cloned()).await
     }
 
     /// Determines what [`copy`](Self::copy) would do, and writes nothing. Reads every manifest that
-    /// would be sent, and asks the target for each blob.
+    /// would be sent, and queries the target for each blob.
     ///
     /// # Errors
     /// The read errors of [`copy`](Self::copy).
@@ -148,13 +150,13 @@ impl Copier {
         self.run.plan(selector.clone(), tag.cloned()).await
     }
 
-    /// Copies these tags, each to the same tag, several at once. A failed tag does not stop the
-    /// others.
+    /// Copies several tags in parallel, each to the same tag of the target. A failed tag does not
+    /// stop the others.
     ///
-    /// Returns one outcome per tag, in the order given. If continuing is pointless, the remaining
-    /// tags are not tried and get the outcome [`Canceled`](ErrorKind::Canceled): after a registry
-    /// refused the credentials, which apply to the whole repository, and after three tags in a row
-    /// for which it could not be reached.
+    /// Returns one outcome per tag, in the order given. In two cases, the remaining tags are not
+    /// tried and get the outcome [`Canceled`](ErrorKind::Canceled): after a registry refused the
+    /// credentials, which apply to the whole repository, and after a registry could not be reached
+    /// for three tags in a row.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
         let parallel = self.run.options.parallel.get();
         let series = Mutex::new(Series::default());
@@ -176,8 +178,9 @@ impl Copier {
         TagOutcome { tag, result }
     }
 
-    /// Copies one blob, whose digest and size must be right. It is mounted if both ends are at one
-    /// registry that supports this, skipped if the target holds it, and sent otherwise.
+    /// Copies one blob, whose digest and size must be correct. The blob is mounted if source and
+    /// target are at the same registry and the registry supports mounts, skipped if the target
+    /// holds the blob, and sent otherwise.
     ///
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side).
@@ -199,7 +202,7 @@ impl fmt::Debug for CopierBuilder {
 }
 
 const NOT_TRIED: &str = "not tried: earlier tags failed for a reason that affects all tags";
-/// Six at once: enough to fill a link with small layers, few enough that memory use stays small.
+/// 6: enough to saturate a link with small layers, few enough to keep memory use low.
 const PARALLEL: NonZeroUsize = match NonZeroUsize::new(6) {
     Some(n) => n,
     None => NonZeroUsize::MIN,

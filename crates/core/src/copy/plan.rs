@@ -1,4 +1,4 @@
-//! Decisions of a copy: pure functions over values.
+//! The decisions of a copy, as pure functions.
 
 use crate::descriptor::Descriptor;
 use crate::error::ErrorKind;
@@ -8,13 +8,13 @@ use crate::store::Presence;
 /// The first step to try with a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing: the target holds it.
+    /// Do nothing, because the target holds the blob.
     Skip,
-    /// Nothing: it may not be redistributed.
+    /// Do nothing, because the blob may not be redistributed.
     LeaveOut,
-    /// Push it. The target first tries to mount it, which needs only one request.
+    /// Push the blob. The target first tries to mount it, which needs only one request.
     Push,
-    /// Check whether the target holds it; if not, push it.
+    /// Check whether the target holds the blob, and push it if not.
     CheckThenPush,
 }
 
@@ -36,12 +36,12 @@ pub(super) fn blob_step(
 /// The work to do below a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Walk {
-    /// Nothing: neither the manifest nor its children need to be checked or sent.
+    /// Do nothing, because the target holds the manifest and everything below it.
     Stop,
-    /// Only check it for layers that may not be redistributed, because registries accept manifests
+    /// Check only the layers that may not be redistributed, because registries accept manifests
     /// without them. The manifest itself need not be sent.
     Foreign,
-    /// Copy its children, then send it.
+    /// Copy the children of the manifest, then send the manifest.
     Descend,
 }
 
@@ -56,12 +56,12 @@ pub(super) fn walk(holding: Presence, recheck: bool, nondistributable: bool) -> 
     }
 }
 
-/// The progress of copying several tags, which decides whether the next one is worth trying.
+/// The progress of a copy of several tags. Decides whether the next tag is worth trying.
 #[derive(Debug, Default)]
 pub(super) struct Series {
     /// The number of consecutive tags for which a registry could not be reached.
     unreached: usize,
-    /// True if the failure would affect every other tag too.
+    /// True if a failure affects all other tags too.
     pub(super) is_over: bool,
 }
 
@@ -78,8 +78,8 @@ impl Series {
     }
 }
 
-/// 3: a single tag may fail on a broken connection. Each request was already tried several times,
-/// with waits in between.
+/// 3: a single tag may fail because of a broken connection. Each request was already tried several
+/// times, with waits in between.
 const UNREACHED_IN_A_ROW: usize = 3;
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     use crate::media_type::MediaType;
 
     #[test]
-    fn a_blob_is_skipped_checked_or_pushed() {
+    fn the_step_for_a_blob_depends_on_its_media_type_and_both_repositories() {
         let blob = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"a");
         let foreign = MediaType::parse("application/vnd.oci.image.layer.nondistributable.v1.tar");
         let foreign = Descriptor::from_bytes(foreign.unwrap(), b"a");
@@ -129,7 +129,7 @@ mod tests {
         let cases: [(&[Option<ErrorKind>], bool); 7] = [
             (&[], false),
             (&[Some(NotFound); 9], false),
-            // A single tag may be protected.
+            // A registry may protect a single tag.
             (&[Some(Denied); 9], false),
             (&[None, Some(Unauthorized)], true),
             (&[Some(Transport), Some(Timeout)], false),

@@ -21,11 +21,11 @@ use crate::store::{Node, Presence};
 pub struct CopyPlan {
     /// The root manifest of the copy.
     pub root: Descriptor,
-    /// The tag that would point at it.
+    /// The tag that would point at the root manifest.
     pub tag: Option<Tag>,
-    /// The content, in an order in which it can be sent: children before their parents, each digest
-    /// once. Without [`recheck`](super::CopyOptions::recheck), nothing below a manifest that the
-    /// target holds as complete is listed.
+    /// The steps for all content, in the order of the copy: children before parents, each digest
+    /// once. Without [`recheck`](super::CopyOptions::recheck), content below a manifest that the
+    /// target reports as complete is not listed.
     pub steps: Vec<PlannedStep>,
 }
 
@@ -44,14 +44,14 @@ pub struct PlannedStep {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PlannedAction {
-    /// It would be sent.
+    /// The content would be sent.
     Send,
-    /// The registry would be asked to mount it from the source's repository. If it declines, the
-    /// blob would be sent.
+    /// The target would try to mount the blob from the source's repository. If the registry
+    /// declines the mount, the blob would be sent.
     Mount,
-    /// Nothing: the target holds it.
+    /// No action, because the target holds the content.
     Skip,
-    /// Nothing: it may not be redistributed.
+    /// No action, because the blob may not be redistributed.
     LeaveOut,
 }
 
@@ -88,7 +88,8 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Plans a manifest, after everything below it. Boxed: its children may be indexes.
+    /// Plans a manifest, after everything below it. The future is boxed, because an index may list
+    /// indexes.
     fn manifest<'a>(
         &'a mut self,
         manifest: &'a RawManifest,

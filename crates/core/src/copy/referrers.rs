@@ -1,4 +1,4 @@
-//! Finds the referrers of the copied content, and the referrers of those.
+//! Finds the referrers of the copied content, including referrers of referrers.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
 
 impl Run {
-    /// Copies everything that refers to the root or to content below it, and their referrers in
-    /// turn.
+    /// Copies all referrers of the root and of the manifests below it, including referrers of
+    /// referrers.
     pub(super) async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>, root: &Digest) -> Result<()> {
         let mut subjects = Subjects::of(root);
         while let Some(subject) = self.next_subject(&mut subjects) {
@@ -26,8 +26,9 @@ impl Run {
     /// Returns the next manifest whose referrers are to be found, and adds its children as
     /// subjects.
     ///
-    /// The children are looked up, not taken from what this copy sent: another copy may have sent a
-    /// manifest that both share, and failed afterwards. A blob that an index lists is never a key.
+    /// The children come from the records of all copies, because another copy may have sent a
+    /// shared manifest and failed afterwards. A blob that an index lists has no record and is
+    /// skipped.
     pub(super) fn next_subject(&self, subjects: &mut Subjects) -> Option<Digest> {
         let listed = self.listed();
         loop {
@@ -41,7 +42,7 @@ impl Run {
         }
     }
 
-    /// Returns the referrers of a subject that were not seen before. They become subjects too.
+    /// Returns the referrers of a subject that were not found before, and adds them as subjects.
     pub(super) async fn referrers_of(
         &self,
         subject: &Digest,
@@ -66,7 +67,7 @@ impl Run {
     }
 }
 
-/// Manifests whose referrers are still to be found.
+/// The manifests whose referrers are still to be found.
 pub(super) struct Subjects {
     known: HashSet<Digest>,
     waiting: VecDeque<Digest>,
@@ -89,16 +90,16 @@ impl Subjects {
 /// Builds the error for a subject with too many referrers, or a copy with too many manifests.
 fn too_many(subject: &Digest, of_subject: usize) -> Error {
     let detail = match of_subject > REFERRER_LIMIT {
-        true => format!("it has more than {REFERRER_LIMIT} referrers"),
+        true => format!("the manifest has more than {REFERRER_LIMIT} referrers"),
         false => {
-            format!("with its referrers, the copy has more than {MANIFEST_COUNT_LIMIT} manifests")
+            format!("the copy has more than {MANIFEST_COUNT_LIMIT} manifests, including referrers")
         }
     };
     Error::new(ErrorKind::TooLarge).at(subject).on(Side::Source).detail(detail)
 }
 
-/// 1,000 referrers for each subject. More are probably an attack.
+/// 1,000 referrers per subject. A larger number is probably an attack.
 const REFERRER_LIMIT: usize = 1_000;
-/// 100,000 manifests in one copy with referrers. Referrers have referrers, and a malicious registry
-/// could list them without end.
+/// 100,000 manifests in one copy with referrers. Referrers can have referrers, so a malicious
+/// registry could list an endless chain.
 const MANIFEST_COUNT_LIMIT: usize = 100_000;

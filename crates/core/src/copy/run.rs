@@ -1,4 +1,4 @@
-//! Carries out a copy. Owns its root, its tag, and the state that all parts share.
+//! Carries out a copy. Owns the root, the tag, and the state that the other modules share.
 //!
 //! `manifest` walks the graph below the root, `blob` copies blobs, and `referrers` finds the
 //! referrers of the copied content.
@@ -29,12 +29,12 @@ pub(super) struct Run {
     pub(super) permits: Semaphore,
     pub(super) blobs: Once,
     pub(super) manifests: Once,
-    /// The children of each manifest. They are recorded if referrers are copied, because children
+    /// The children of each manifest. Recorded only if referrers are copied, because children can
     /// have referrers too.
     pub(super) listed: Mutex<HashMap<Digest, Vec<Digest>>>,
 }
 
-/// One copy: its counts, and the layers it left out.
+/// The counts of one copy, and the layers that were left out.
 #[derive(Default)]
 pub(super) struct Copy {
     stats: Mutex<CopyStats>,
@@ -76,7 +76,7 @@ impl Run {
         let copy = Arc::new(Copy::default());
         let root = self.root(&selector).await?;
         if self.options.referrers {
-            // Set the tag last: a client that follows it then finds the signatures.
+            // Set the tag last, so that a client that resolves the tag finds the signatures.
             self.deliver(&copy, &root, None).await?;
             self.referrers(&copy, root.digest()).await?;
             if let Some(tag) = &tag {
@@ -90,7 +90,8 @@ impl Run {
         Ok(CopySummary { root: root.descriptor().clone(), tag, left_out, stats })
     }
 
-    /// Returns the manifest to copy: the requested one, or its image for the requested platform.
+    /// Returns the manifest to copy: the requested manifest, or its image for the requested
+    /// platform.
     pub(super) async fn root(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let manifest = self.read(selector).await?;
         let Some(platform) = &self.options.platform else {
@@ -100,7 +101,7 @@ impl Run {
         chosen.map_err(|e| e.on(Side::Source))
     }
 
-    /// Copies the root and everything below it, then the tag.
+    /// Copies the root and everything below it, and then sets the tag.
     async fn deliver(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -183,8 +184,8 @@ impl Run {
 pub(super) struct Once(Mutex<HashMap<Digest, Arc<OnceCell<()>>>>);
 
 impl Once {
-    /// Does the work, or waits for the caller that is doing it. After a failure, the next caller
-    /// tries again.
+    /// Runs the work, or waits for another caller that is running it. After a failure, the next
+    /// caller tries again.
     pub(super) async fn run<Fut>(&self, digest: &Digest, work: impl FnOnce() -> Fut) -> Result<()>
     where
         Fut: Future<Output = Result<()>>,

@@ -43,7 +43,7 @@ async fn fixture() -> (Memory, Descriptor, Descriptor) {
 }
 
 #[tokio::test]
-async fn children_come_before_parents_and_the_tag_comes_last() {
+async fn children_are_copied_before_parents_and_the_tag_is_set_last() {
     let (source, index, _) = fixture().await;
     let target = Memory::new();
     let events = Arc::new(Mutex::new(Vec::new()));
@@ -54,7 +54,7 @@ async fn children_come_before_parents_and_the_tag_comes_last() {
     let copier = copier.build();
     let summary = copier.copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap();
     assert_eq!(summary.root.digest, index.digest);
-    // Two configs, a layer of each image, and the shared layer once.
+    // Two configs, one layer of each image, and the shared layer.
     assert_eq!((summary.stats.blobs_sent, summary.stats.manifests_sent), (5, 3));
     assert_eq!(target.resolve(&tag("v2").into()).await.unwrap().digest, index.digest);
 
@@ -63,7 +63,7 @@ async fn children_come_before_parents_and_the_tag_comes_last() {
     for event in &events {
         match event {
             CopyEvent::Sent { digest, .. } => {
-                assert!(existing.insert(digest.clone()), "sent twice")
+                assert!(existing.insert(digest.clone()), "a blob is sent twice")
             }
             CopyEvent::Manifest { manifest, .. } => {
                 let selector = manifest.digest.clone().into();
@@ -130,7 +130,7 @@ async fn a_copy_of_one_platform_has_the_digest_of_its_image() {
     let target = Memory::new();
     let arm64: Platform = "linux/arm64".parse().unwrap();
     let listed = source.manifest(&index.digest.clone().into()).await.unwrap();
-    let Manifest::Index(listed) = listed.parse().unwrap() else { panic!("no index") };
+    let Manifest::Index(listed) = listed.parse().unwrap() else { panic!("expected an index") };
     let image = &listed.for_platform(&arm64).unwrap().digest;
     let mut options = CopyOptions::default();
     options.platform = Some(arm64);
@@ -143,7 +143,7 @@ async fn a_copy_of_one_platform_has_the_digest_of_its_image() {
 }
 
 #[tokio::test]
-async fn an_image_for_another_platform_is_not_copied_in_its_place() {
+async fn a_single_image_is_copied_only_for_its_own_platform() {
     let (source, index, _) = fixture().await;
     let arm = "linux/arm64".parse().unwrap();
     let index = source.manifest(&index.digest.into()).await.unwrap();
@@ -186,7 +186,7 @@ async fn referrers_of_content_from_a_failed_copy_are_copied() {
         .push(&source, None)
         .await
         .unwrap();
-    // Two indexes of the same image; the first has one more, which is lost.
+    // Two indexes list the same image. The first also lists an image that is missing.
     Pack::index(vec![image.clone(), lost.clone()]).push(&source, Some(&tag("a"))).await.unwrap();
     Pack::index(vec![image.clone()]).push(&source, Some(&tag("b"))).await.unwrap();
     crate::store::Delete::delete_manifest(&source, &lost.digest).await.unwrap();
@@ -202,7 +202,7 @@ async fn referrers_of_content_from_a_failed_copy_are_copied() {
 }
 
 #[tokio::test]
-async fn a_tag_is_set_after_the_referrers_and_not_without_them() {
+async fn a_tag_is_set_only_after_all_referrers_are_copied() {
     let (source, index, signature) = fixture().await;
     let mut options = CopyOptions::default();
     options.referrers = true;
@@ -245,7 +245,7 @@ async fn referrer(store: &Memory, subject: &Descriptor, content: usize) {
 }
 
 #[tokio::test]
-async fn referrers_are_limited_for_each_subject() {
+async fn the_number_of_referrers_is_limited_per_subject() {
     let mut options = CopyOptions::default();
     options.referrers = true;
     let copy = async |source: Memory, root: &Descriptor, target: &Memory| {
@@ -276,7 +276,7 @@ async fn referrers_are_limited_for_each_subject() {
 }
 
 #[tokio::test]
-async fn an_error_names_its_side_and_no_tag_is_moved() {
+async fn a_failed_copy_names_the_side_and_sets_no_tag() {
     let (source, index, _) = fixture().await;
     let lost = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"shared");
     crate::store::Delete::delete_blob(&source, &lost.digest).await.unwrap();
@@ -289,7 +289,7 @@ async fn an_error_names_its_side_and_no_tag_is_moved() {
 }
 
 #[tokio::test]
-async fn all_tags_are_copied_and_shared_content_only_once() {
+async fn all_tags_are_copied_and_shared_content_is_sent_only_once() {
     let (source, index, _) = fixture().await;
     let manifest = source.manifest(&index.digest.into()).await.unwrap();
     for n in 0..20 {
@@ -345,7 +345,8 @@ async fn schema_1_is_copied_with_sizes_from_the_source() {
     assert_eq!(target.blob_bytes(&layer.digest).unwrap(), "layer");
 }
 
-/// Pushes a BuildKit registry cache: an index of two layers and a configuration, all of them blobs.
+/// Pushes a BuildKit registry cache: an index that lists only blobs, namely two layers and a
+/// configuration.
 async fn cache(store: &(impl Target + ?Sized), kind: MediaType) -> (RawManifest, [Descriptor; 3]) {
     let layers = ["\u{1f}one", "\u{1f}two"];
     let config = serde_json::json!({
@@ -393,10 +394,11 @@ async fn blobs_that_an_index_lists_are_copied_as_blobs() {
 }
 
 #[tokio::test]
-async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
+async fn a_layout_distinguishes_the_blobs_and_manifests_that_an_index_lists() {
     let (source, back) = (Memory::new(), Memory::new());
     let (cache, blobs) = cache(&source, MediaType::OCI_INDEX).await;
-    // An image with a wrong media type. In a layout, its path looks like that of a blob.
+    // An image with a wrong media type. In a layout, the path of a manifest looks like the path of
+    // a blob.
     let mut image =
         Pack::image(&ImageConfig::default()).unwrap().push(&source, None).await.unwrap();
     image.media_type = MediaType::OCI_LAYER;
@@ -413,14 +415,14 @@ async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
         copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
     }
     assert_eq!(back.resolve(&tag("v1").into()).await.unwrap().digest, *index.digest());
-    // The two indexes and the image, but no manifest of the cache.
+    // Both indexes and the image. The entries of the cache are not manifests.
     assert_eq!(back.manifest_count(), 3);
     back.manifest(&image.digest.into()).await.unwrap();
     assert!(blobs.iter().all(|blob| back.blob_bytes(&blob.digest).is_some()));
 }
 
 #[tokio::test]
-async fn an_entry_that_is_neither_manifest_nor_blob_is_reported_as_a_missing_manifest() {
+async fn a_missing_entry_of_an_index_is_reported_as_not_found_at_the_source() {
     let source = Memory::new();
     let (_, [layer, ..]) = cache(&source, MediaType::OCI_INDEX).await;
     crate::store::Delete::delete_blob(&source, &layer.digest).await.unwrap();
@@ -433,7 +435,7 @@ async fn an_entry_that_is_neither_manifest_nor_blob_is_reported_as_a_missing_man
 }
 
 #[tokio::test]
-async fn an_index_is_refused_if_the_store_names_its_manifests_by_another_digest() {
+async fn an_index_is_refused_if_the_target_uses_another_digest_for_a_manifest() {
     let source = Memory::new();
     let signed = include_str!("../manifest/schema1/signed.json");
     let signed = RawManifest::from_bytes(signed.into(), None).unwrap();
@@ -441,16 +443,16 @@ async fn an_index_is_refused_if_the_store_names_its_manifests_by_another_digest(
     source.push_manifest(&signed, None).await.unwrap();
     let index = Pack::index(vec![signed.descriptor().clone()]);
     index.push(&source, Some(&tag("v1"))).await.unwrap();
-    // A folder names signed schema 1 by the digest of its bytes, and the index names it by the
-    // digest of its payload.
+    // A layout uses the digest of the bytes for signed schema 1, and the index lists the digest of
+    // the payload.
     let folder = tempfile::tempdir().unwrap();
     let layout = crate::Layout::create(folder.path()).await.unwrap();
     let copier = Copier::new(Arc::new(source.clone()), Arc::new(layout.clone()));
     let e = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
-    assert!(e.to_string().contains("by its bytes"), "{e}");
+    assert!(e.to_string().contains("the payload's digest"), "{e}");
     assert!(layout.tags(None).all().await.unwrap().is_empty());
-    // A target that uses the same digest accepts it.
+    // A target that uses the same digest as the index accepts the copy.
     let copier = Copier::new(Arc::new(source), Arc::new(Memory::new()));
     copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
 }

@@ -44,7 +44,7 @@ fn digests_match_published_values() {
     assert!(Algorithm::Sha512.digest(b"abc").encoded().starts_with("ddaf35a193617aba"));
 }
 
-/// Uses the tables of docker-registry-client-async and python-dxf.
+/// Uses the test data of docker-registry-client-async and python-dxf.
 #[test]
 fn digests_match_those_of_other_clients() {
     for (content, hex) in [
@@ -60,7 +60,7 @@ fn digests_match_those_of_other_clients() {
         let digest = Digest::sha256(content.as_bytes());
         assert_eq!((digest.algorithm_name(), digest.encoded()), ("sha256", hex));
         assert_eq!(Algorithm::Sha256.encoded(hex).unwrap(), digest);
-        // A file is hashed while it is copied.
+        // `io::copy` can write to a digester.
         let mut digester = Algorithm::Sha256.digester();
         std::io::copy(&mut content.as_bytes(), &mut digester).unwrap();
         assert_eq!(digester.finish(), digest);
@@ -90,7 +90,7 @@ fn invalid_digests_are_refused_with_a_reason() {
 }
 
 #[test]
-fn the_short_form_is_twelve_digits() {
+fn the_short_form_has_at_most_twelve_digits() {
     for (text, short) in [
         ("sha256:1a067fa67b5bf1044c411ad73ac82cecd3d4dd2dabe7bc4d4b6dbbd55963b667", "1a067fa67b5b"),
         ("sha256:1a067abcdef121044c411ad73ac82cecd098762dabe7bc4d4b6dbbd55963b667", "1a067abcdef1"),
@@ -115,7 +115,7 @@ fn the_verifier_distinguishes_short_long_and_wrong_content() {
 }
 
 #[test]
-fn an_unknown_algorithm_parses_and_cannot_be_verified() {
+fn a_digest_of_an_unknown_algorithm_parses_but_cannot_be_verified() {
     let digest = Digest::parse("blake3:af1349b9").unwrap();
     assert_eq!(digest.algorithm(), None);
     assert_eq!(Verifier::new(&digest, 0).unwrap_err().kind(), ErrorKind::Unsupported);

@@ -1,9 +1,9 @@
 //! The error type of the workspace.
 //!
-//! Owns [`Error`] with its [`ErrorKind`], the registry's own [`RegistryError`]s and the side of a
-//! copy. The client's `reply` maps HTTP statuses, and the program's `exit` maps exit codes. All
-//! fallible functions in the workspace return this type, except parsers, which return the smaller
-//! [`ParseError`].
+//! Owns [`Error`] with its [`ErrorKind`], the [`RegistryError`]s that registries send, and the
+//! [`Side`] of a copy. The module `reply` of the client maps HTTP statuses to errors, and the
+//! module `exit` of the CLI maps errors to exit codes. All fallible functions in the workspace
+//! return this type, except parsers, which return the smaller [`ParseError`].
 
 mod parse;
 mod registry;
@@ -21,9 +21,9 @@ use crate::escaped_text::EscapedText;
 /// The result of a function that can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error: a kind for code, one clause for people, and the causes as sources.
+/// An error: a kind for programs, one clause for users, and the causes as sources.
 ///
-/// It has the size of a pointer. `Display` is a single clause without the
+/// An error has the size of a pointer. `Display` is a single clause without the
 /// [source](std::error::Error::source). Print the chain of sources to show everything.
 pub struct Error(Box<Inner>);
 
@@ -44,33 +44,33 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The thing to create already exists.
+    /// The object to be created already exists.
     AlreadyExists,
     /// The caller canceled the operation.
     Canceled,
-    /// The state is not the expected one: something else has changed it.
+    /// The state is not the expected one, because another client or process changed it.
     Conflict,
     /// The credentials are valid but not sufficient.
     Denied,
     /// The content does not match its digest.
     DigestMismatch,
-    /// The input (a name, a document, an argument) breaks its grammar.
+    /// The input, such as a name, a document or an argument, is malformed.
     Invalid,
     /// A local file or folder could not be read or written.
     Io,
     /// The requested thing does not exist.
     NotFound,
-    /// The other end broke the protocol.
+    /// The other end violated the protocol.
     Protocol,
-    /// The other end requests fewer requests.
+    /// The other end refused the request because it received too many.
     RateLimited,
     /// The content does not have the size that its descriptor states.
     SizeMismatch,
-    /// A wait reached its limit.
+    /// The operation exceeded its time limit.
     Timeout,
-    /// Something exceeds a limit on its size.
+    /// A size or a count exceeds its limit.
     TooLarge,
-    /// The connection could not be established, or broke.
+    /// The connection could not be established, or was interrupted.
     Transport,
     /// Credentials are missing or wrong.
     Unauthorized,
@@ -105,7 +105,7 @@ impl ErrorKind {
     }
 }
 
-/// The end of a copy that an error belongs to.
+/// The end of a copy at which an error occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The end that is read.
@@ -141,30 +141,30 @@ impl Error {
         }))
     }
 
-    /// Names the thing that the error is about. The innermost name wins: a second call changes
-    /// nothing.
+    /// Sets the thing that the error is about. The innermost value wins: a second call has no
+    /// effect.
     #[must_use]
     pub fn at(mut self, thing: impl fmt::Display) -> Self {
         self.0.at.get_or_insert_with(|| thing.to_string());
         self
     }
 
-    /// Sets the end of a copy where the error happened. The innermost side wins.
+    /// Sets the end of a copy at which the error occurred. The innermost side wins.
     #[must_use]
     pub fn on(mut self, side: Side) -> Self {
         self.0.side.get_or_insert(side);
         self
     }
 
-    /// Adds the details, as one clause. The last clause wins, because a caller that passes an error
-    /// on may know more.
+    /// Sets the details, as one clause. The last clause wins, because outer callers have more
+    /// context.
     #[must_use]
     pub fn detail(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = Some(clause.into());
         self
     }
 
-    /// Replaces the whole text (kind, thing and detail) with one clause, which contains the
+    /// Replaces the whole text (kind, thing and detail) with one clause. The clause contains the
     /// attempted operation and the innermost reason.
     #[must_use]
     pub fn with_clause(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
@@ -186,14 +186,14 @@ impl Error {
         self
     }
 
-    /// Adds the registry's own errors.
+    /// Adds the errors that the registry sent.
     #[must_use]
     pub fn with_registry_errors(mut self, errors: Vec<RegistryError>) -> Self {
         self.0.registry_errors = errors;
         self
     }
 
-    /// Adds the wait that the registry requests.
+    /// Adds the waiting time that the registry requested.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
@@ -222,7 +222,7 @@ impl Error {
         self.0.at.as_deref()
     }
 
-    /// Returns the end of a copy where the error happened.
+    /// Returns the end of a copy at which the error occurred.
     #[must_use]
     pub fn side(&self) -> Option<Side> {
         self.0.side
@@ -240,13 +240,13 @@ impl Error {
         self.0.status
     }
 
-    /// Returns the registry's own errors; empty if it sent none.
+    /// Returns the errors that the registry sent, if any.
     #[must_use]
     pub fn registry_errors(&self) -> &[RegistryError] {
         &self.0.registry_errors
     }
 
-    /// Returns the wait that the registry requested.
+    /// Returns the waiting time that the registry requested.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -267,14 +267,14 @@ impl Error {
     /// Creates a [`TooLarge`](ErrorKind::TooLarge) error for more than `limit` bytes.
     #[must_use]
     pub fn larger_than(limit: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::TooLarge).detail(format!("more than the {limit} bytes allowed here"))
+        Self::new(ErrorKind::TooLarge).detail(format!("larger than the limit of {limit} bytes"))
     }
 
     /// Creates an [`Invalid`](ErrorKind::Invalid) error for a range that is not within `size`
     /// bytes.
     #[must_use]
     pub fn outside(range: &std::ops::Range<u64>, size: u64) -> Self {
-        let detail = format!("no such range: {}..{} of {size} bytes", range.start, range.end);
+        let detail = format!("the range {}..{} is not within {size} bytes", range.start, range.end);
         Self::new(ErrorKind::Invalid).detail(detail)
     }
 }

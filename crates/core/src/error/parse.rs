@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::escaped_text::EscapedText;
 
-/// An error for a string that does not match its type, with position and reason.
+/// An error for a string that cannot be parsed, with the position and the reason.
 ///
 /// `Display` quotes the input with control characters made visible, so it is safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +15,15 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    /// Creates an error: the input is not a `noun` (such as "tag"), because of `reason` (a clause).
+    /// Creates an error for an input that is not a valid `noun`, such as "tag". The `reason` is a
+    /// clause.
     #[must_use]
     pub fn new(noun: &'static str, input: &str, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { noun, input: Self::shown(input), reason: reason.into(), position: None }
     }
 
-    /// Returns the part of an input that may be shown. It is escaped and shortened, and left out if
-    /// it may contain a password, as in `user:password@host`.
+    /// Escapes and shortens an input for display. An input that may contain a password, as in
+    /// `user:password@host`, is replaced with an ellipsis.
     #[must_use]
     pub fn shown(input: &str) -> String {
         if may_hold_password(input) {
@@ -38,7 +39,7 @@ impl ParseError {
         self
     }
 
-    /// Returns the expected noun: "tag", "digest", …
+    /// Returns the noun for the expected input, such as "tag" or "digest".
     #[must_use]
     pub fn noun(&self) -> &'static str {
         self.noun
@@ -57,8 +58,8 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// Implements the traits of a type that is parsed text with its `parse` and `as_str`: formatting and
-/// strict parsing. With `serde`, it is also read and written as a string in documents.
+/// Implements formatting and strict parsing for a type with the methods `parse` and `as_str`. With
+/// `serde`, the type is also read and written as a string in documents.
 macro_rules! parsed_text {
     ($type:ty) => {
         impl std::fmt::Display for $type {
@@ -101,21 +102,23 @@ macro_rules! parsed_text {
 
 pub(crate) use parsed_text;
 
-/// Returns true if the text contains `name:secret@`. Only a digest may follow the `@` of a
-/// reference.
+/// Returns true if the text may contain `name:secret@`. In a reference, only a digest may follow
+/// the `@`.
 fn may_hold_password(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, after)| {
         before.contains(':') && !after.is_empty() && !begins_digest(after)
     })
 }
 
-/// Returns true if the text is a digest or the beginning of one, and not a host (`shared.example`).
+/// Returns true if the text can be the beginning of a digest, and false for a host such as
+/// `shared.example`.
 fn begins_digest(text: &str) -> bool {
     let algorithm = text.split(':').next().unwrap_or(text);
     algorithm.strip_prefix("sha").is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// 600 characters of an invalid input are quoted, enough for the longest valid reference.
+/// 600: errors quote this many characters of the input, which is enough for the longest valid
+/// reference.
 const INPUT_SHOWN: usize = 600;
 
 #[cfg(test)]

@@ -70,18 +70,18 @@ impl ErrorCode {
     pub const TOOMANYREQUESTS: Self = Self(Cow::Borrowed("TOOMANYREQUESTS"));
     /// Authentication required.
     pub const UNAUTHORIZED: Self = Self(Cow::Borrowed("UNAUTHORIZED"));
-    /// An error that the registry has no code for.
+    /// An error for which the registry has no code.
     pub const UNKNOWN: Self = Self(Cow::Borrowed("UNKNOWN"));
     /// The operation is unsupported.
     pub const UNSUPPORTED: Self = Self(Cow::Borrowed("UNSUPPORTED"));
 
-    /// Creates a code as a registry wrote it, known or not.
+    /// Creates a code from the text that a registry sent. Unknown codes are allowed.
     #[must_use]
     pub fn new(code: impl Into<String>) -> Self {
         Self(Cow::Owned(code.into()))
     }
 
-    /// Returns the code as the registry wrote it.
+    /// Returns the code as the registry sent it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! `oci-layout` and `index.json`: reading and updating the two documents of a layout.
+//! Reads and updates the two documents of a layout, `oci-layout` and `index.json`.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -15,7 +15,7 @@ use crate::manifest::Index;
 /// Reads `index.json`.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) with the name of the file, if it is damaged.
+/// [`Invalid`](ErrorKind::Invalid) with the name of the file, if the file is damaged.
 pub(super) fn read(root: &Path) -> Result<Index> {
     parse(root, &open(root)?)
 }
@@ -41,12 +41,12 @@ pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
         Error::new(ErrorKind::Invalid)
             .at(path.display())
             .detail(format!("the layout's index is damaged: {e}"))
-            .with_hint("Its tags are lost. Remove it and pull again: complete blobs are kept.")
+            .with_hint("The tags are lost. Remove the file and pull again. Blobs are kept.")
     })
 }
 
-/// Changes `index.json`: takes the lock, reads and changes it, writes a temporary file and renames
-/// that. An unchanged index is not written.
+/// Changes `index.json`: takes the lock, reads the file, changes the index, writes a temporary file
+/// and renames it. An unchanged index is not written.
 pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>) -> Result<()> {
     let _lock = lock(&root.join(MARKER))?;
     let before = read(root)?;
@@ -58,7 +58,7 @@ pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>)
     write(root, &index)
 }
 
-/// Turns the folder into a layout, if it is not one already.
+/// Creates a layout in the folder, unless the folder is already a layout.
 pub(super) fn create(root: &Path) -> Result<()> {
     blob_file::create_folder(root)?;
     let marker = root.join(MARKER);
@@ -66,7 +66,7 @@ pub(super) fn create(root: &Path) -> Result<()> {
         refuse_foreign(root)?;
         let content =
             serde_json::to_vec(&Marker { version: "1.0.0".into() }).map_err(unwritable)?;
-        // Never replaced: writers lock this file.
+        // This file is never replaced, because writers lock it.
         blob_file::create_now(&marker, &content)?;
     }
     check_marker(root)?;
@@ -79,7 +79,8 @@ pub(super) fn create(root: &Path) -> Result<()> {
     write(root, &Index::new(Vec::new()))
 }
 
-/// Checks that a folder is a layout, or that it is missing or empty and can become one.
+/// Checks that a folder is a layout, or that a layout can be created because it is missing or
+/// empty.
 pub(super) fn can_create(root: &Path) -> Result<()> {
     if root.join(MARKER).exists() {
         return check_marker(root);
@@ -104,7 +105,7 @@ pub(super) fn check_marker(root: &Path) -> Result<()> {
         _ => e,
     })?;
     let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::new(ErrorKind::Invalid).at(path.display()).detail(format!("damaged: {e}"))
+        Error::new(ErrorKind::Invalid).at(path.display()).detail(format!("damaged file: {e}"))
     })?;
     if marker.version.split('.').next() == Some("1") {
         return Ok(());
@@ -124,7 +125,7 @@ fn refuse_foreign(root: &Path) -> Result<()> {
         if !is_temporary && !root.join(MARKER).exists() {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(root.display())
-                .detail(format!("not an OCI layout, and not empty: it holds {}", name.display()))
+                .detail(format!("not an OCI layout: the folder contains {}", name.display()))
                 .with_hint("Choose a new or empty folder."));
         }
     }
@@ -136,7 +137,7 @@ fn write(root: &Path, index: &Index) -> Result<()> {
     blob_file::replace_now(&root.join(INDEX), &content)
 }
 
-/// Removes temporary files that killed writers left behind, after a day. Errors are ignored.
+/// Removes temporary files that killed writers left behind more than a day ago. Ignores errors.
 fn remove_leftovers(root: &Path) {
     let leftovers = leftovers(root);
     let Ok(now) = blob_file::time_at(root) else { return };
@@ -180,9 +181,9 @@ struct Marker {
 
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";
-/// 64 KiB: the file has thirty bytes.
+/// 64 KiB: the file usually has 30 bytes.
 const MARKER_LIMIT: usize = 64 << 10;
-/// 64 MiB: about 200,000 entries.
+/// 64 MiB: enough for about 200,000 entries.
 const INDEX_LIMIT: usize = 64 << 20;
-/// A day: longer than any transfer.
+/// One day: longer than any transfer.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);

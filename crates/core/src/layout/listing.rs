@@ -1,5 +1,5 @@
-//! The names in `index.json`, and the rules for listing entries under them. Pure; used by every
-//! store with a layout, in a folder or in a tar file.
+//! The names in `index.json`, and the rules for listing entries under them. The functions are pure.
+//! All stores with a layout, in a folder or in a tar file, use them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -12,16 +12,16 @@ use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::reference::{Reference, Tag, TagOrDigest};
 
-/// The data of a manifest for its entry in an index.
+/// The data for the entry of a manifest in an index.
 #[derive(Clone, Debug)]
 pub struct Entry {
     descriptor: Descriptor,
-    /// The children of an index. They need no entries of their own.
+    /// The children of an index, which need no separate entries.
     children: Vec<Descriptor>,
 }
 
 impl Entry {
-    /// Creates the entry of a manifest, with the artifact type if it refers to another.
+    /// Creates the entry of a manifest, with the artifact type if the manifest has a subject.
     ///
     /// # Errors
     /// Same as [`graph::Successors::of`] and [`graph::referrer`].
@@ -61,7 +61,7 @@ impl Referrers {
         Ok(found)
     }
 
-    /// Returns the referrers of a manifest, all or those of one type.
+    /// Returns the referrers of a manifest: all of them, or those of one artifact type.
     #[must_use]
     pub fn of(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Vec<Descriptor> {
         let all = self.0.get(subject).into_iter().flatten();
@@ -81,8 +81,8 @@ pub fn tag_of(entry: &Descriptor) -> Option<Tag> {
     tag_in(name_of(entry)?)
 }
 
-/// Returns the tag that a name stands for. The name may itself be a tag, or a reference (as skopeo,
-/// podman and BuildKit write it). A reference without a tag stands for `latest`.
+/// Returns the tag that a name stands for. A name may be a tag, or a reference as written by
+/// skopeo, podman and BuildKit. A reference without a tag stands for `latest`.
 #[must_use]
 pub fn tag_in(name: &str) -> Option<Tag> {
     let of_reference = || Reference::familiar(name).ok()?.or_latest().tag().cloned();
@@ -90,19 +90,19 @@ pub fn tag_in(name: &str) -> Option<Tag> {
 }
 
 /// Returns the entries that have names, each name once. If several entries have the same name, the
-/// last one is returned.
+/// last entry is returned.
 #[must_use]
 pub fn names(entries: &[Descriptor]) -> BTreeMap<&str, &Descriptor> {
     entries.iter().filter_map(|entry| Some((name_of(entry)?, entry))).collect()
 }
 
-/// Returns the default manifest. If exactly one name exists, it is the named manifest, selected by
-/// its tag if the name has one. Otherwise, it is the only manifest without a name. Returns `None`
-/// if there are several without names.
+/// Returns the default manifest. If exactly one name exists, the default is the named manifest,
+/// selected by its tag if the name has a tag. If no name exists, the default is the only manifest.
+/// Returns `None` if there are several manifests and no names.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
-/// names to choose from if there are several.
+/// [`NotFound`](ErrorKind::NotFound) if there are no entries; [`Conflict`](ErrorKind::Conflict),
+/// with the names to choose from, if there are several names.
 pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
     let named: Vec<&Descriptor> = names(entries).into_values().collect();
     let is_manifest = |entry: &&Descriptor| entry.media_type.is_manifest();
@@ -112,15 +112,15 @@ pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
             Ok(Some(tag_of(one).map_or_else(|| one.digest.clone().into(), TagOrDigest::from)))
         }
         ([], [one]) => Ok(Some(one.digest.clone().into())),
-        // The specification's own example also lists an XML document.
+        // The example in the specification also lists an XML document.
         ([], [_, _, ..]) if manifests.len() == 1 => Ok(Some(manifests[0].digest.clone().into())),
-        ([], []) => Err(Error::new(ErrorKind::NotFound).detail("it holds no image")),
+        ([], []) => Err(Error::new(ErrorKind::NotFound).detail("the index lists no image")),
         ([], _) => Ok(None),
         _ => Err(several(named)),
     }
 }
 
-/// Builds the error for a store with several images where one must be chosen.
+/// Builds the error for a store with several images, of which the user must choose one.
 #[must_use]
 pub fn several<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> Error {
     Error::new(ErrorKind::Conflict)
@@ -137,11 +137,11 @@ fn shown<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the tags of all named entries, each tag with the name that has it.
+/// Returns the tags of all named entries, each with its name.
 ///
 /// # Errors
 /// [`Conflict`](ErrorKind::Conflict) with the names that share a tag;
-/// [`Unsupported`](ErrorKind::Unsupported) with a name that has none.
+/// [`Unsupported`](ErrorKind::Unsupported) with a name that has no tag.
 pub fn distinct_tags(entries: &[Descriptor]) -> Result<BTreeMap<Tag, &str>> {
     let mut tags = BTreeMap::new();
     for (name, entry) in names(entries) {
@@ -165,8 +165,8 @@ fn shared<'a>(tag: &str, entries: impl IntoIterator<Item = &'a Descriptor>) -> E
         .with_hint("Write the whole name after the path, as in oci:DIR:NAME.")
 }
 
-/// Finds the entry for a name: the last entry with exactly this name. If there is none, the name
-/// is read as a tag, and the only entry with this tag is returned.
+/// Finds the entry for a name: the last entry with exactly this name. If there is no such entry,
+/// the name is read as a tag, and the only entry with this tag is returned.
 ///
 /// # Errors
 /// [`Conflict`](ErrorKind::Conflict) with names and digests if several names have this tag.
@@ -186,7 +186,8 @@ pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Des
 
 /// Finds the entry for a tag, as [`named`] does, or the last entry with a digest.
 ///
-/// - `under`: the only name in a store that is restricted to one. Every tag stands for it.
+/// - `under`: the only name of a store that is restricted to one name. Every tag then selects this
+///   name.
 ///
 /// # Errors
 /// Same as [`named`].
@@ -203,7 +204,7 @@ pub fn listed<'a>(
     }
 }
 
-/// Builds the error for a manifest that a store lacks; `under` is as in [`listed`].
+/// Builds the error for a manifest that a store does not have. For `under`, see [`listed`].
 #[must_use]
 pub fn missing(store: &str, selector: &TagOrDigest, under: Option<&str>) -> Error {
     Error::new(ErrorKind::NotFound).at(match selector {
@@ -212,7 +213,7 @@ pub fn missing(store: &str, selector: &TagOrDigest, under: Option<&str>) -> Erro
     })
 }
 
-/// Returns the tags after `after`, in order. A tag that several names have is returned once.
+/// Returns the tags after `after`, in order. A tag with several names is returned once.
 #[must_use]
 pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     ordered(entries.iter().filter_map(tag_of), after)
@@ -225,11 +226,12 @@ pub fn ordered(tags: impl IntoIterator<Item = Tag>, after: Option<&Tag>) -> Vec<
     tags.collect::<BTreeSet<Tag>>().into_iter().collect()
 }
 
-/// Lists a manifest, under `name` if given.
+/// Adds an entry for a manifest, with `name` if given.
 ///
-/// Another entry with exactly this name loses it. That entry is removed unless it is needed to list
-/// referrers. Other names stay, even those that stand for the same tag. Children of an index need
-/// no entries of their own.
+/// If another entry has exactly this name, the name is removed from that entry. The entry is
+/// removed too, unless it is needed to list referrers. Other names are kept, even if they stand for
+/// the same tag. Children of an index lose their entries without names, because the index lists
+/// them.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the specification does not allow the name.
@@ -260,10 +262,10 @@ pub fn list(entries: &mut Vec<Descriptor>, entry: Entry, name: Option<&str>) -> 
     Ok(())
 }
 
-/// Checks that a new entry may have this name: a tag, or words between separators.
+/// Checks that a new entry may have this name: a tag, or words joined by separators.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it may not.
+/// [`Invalid`](ErrorKind::Invalid) if the name is not allowed.
 pub fn check_name(name: &str) -> Result<()> {
     let separator = |c: char| "-._:@+/".contains(c);
     let word = |c: char| c.is_ascii_alphanumeric();
@@ -279,8 +281,8 @@ pub fn check_name(name: &str) -> Result<()> {
         .detail("expected an image name, such as v1 or team/app:v1"))
 }
 
-/// Removes a name, which is found in the same way as by [`named`]. The manifest stays listed.
-/// Returns false if no entry has the name.
+/// Removes a name, which is looked up as in [`named`]. The manifest stays listed. Returns false if
+/// no entry has the name.
 ///
 /// # Errors
 /// Same as [`named`].
@@ -291,7 +293,7 @@ pub fn unname(entries: &mut Vec<Descriptor>, name: &str) -> Result<bool> {
     for d in entries.iter_mut().filter(|d| name_of(d) == Some(&name)) {
         d.annotations.0.remove(Annotations::REF_NAME);
     }
-    // Another name, or an earlier nameless entry, already lists the manifest.
+    // Remove entries without a name if another entry lists the same manifest.
     let named = entries.iter().filter(|d| name_of(d).is_some());
     let mut listed: HashSet<_> = named.map(|d| d.digest.clone()).collect();
     entries.retain(|d| name_of(d).is_some() || listed.insert(d.digest.clone()));
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_manifest_may_be_listed_beside_other_documents() {
+    fn the_only_manifest_is_the_default_even_beside_other_documents() {
         let image = entry("image", None);
         let xml = Descriptor::from_bytes("application/xml".parse().unwrap(), b"xml");
         let chosen = |entries: &[Descriptor]| only(entries).map_err(|e| e.kind());

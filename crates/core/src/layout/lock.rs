@@ -10,11 +10,11 @@ use crate::wait;
 /// The lock of a folder's marker file, held until dropped.
 pub(super) struct Lock(#[expect(dead_code, reason = "held until dropped")] File);
 
-/// Waits for the lock, which is shared by threads, processes and other programs built on longshore.
+/// Waits for the lock, which excludes other threads, and other processes that use longshore.
 ///
 /// # Errors
-/// [`Timeout`](ErrorKind::Timeout) after a minute; [`Io`](ErrorKind::Io) if the file system cannot
-/// lock.
+/// [`Timeout`](ErrorKind::Timeout) after a minute; [`Io`](ErrorKind::Io) if the file system does
+/// not support locks.
 pub(super) fn lock(marker: &Path) -> Result<Lock> {
     let (start, mut is_reported) = (Instant::now(), false);
     loop {
@@ -46,7 +46,7 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
     }
 }
 
-/// Returns true if a path still names this file.
+/// Returns true if a path still refers to this file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
@@ -55,7 +55,7 @@ fn is_at(file: &File, path: &Path) -> Result<bool> {
     Ok((open.dev(), open.ino()) == (current.dev(), current.ino()))
 }
 
-/// Always returns true: on other systems, an open file cannot be replaced.
+/// Always returns true, because an open file cannot be replaced on these systems.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> Result<bool> {
     Ok(true)

@@ -1,8 +1,8 @@
 //! A repository in a folder: the OCI image layout.
 //!
-//! Owns the folder's format. Blobs become files through `blob_file`. Tags are entries of
-//! `index.json`, which is changed by reading, merging and renaming under a lock, so that concurrent
-//! writers do not lose changes. Content is verified when it is read, as in every store.
+//! Owns the format of the folder. `blob_file` writes the blobs. Tags are entries of `index.json`. A
+//! lock allows one writer of this file at a time, so that concurrent writers do not lose changes.
+//! Content is verified when it is read, as in every store.
 
 mod index_file;
 pub mod listing;
@@ -31,22 +31,22 @@ use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
 
 /// An OCI image layout in a folder. Clones share the folder.
 ///
-/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
-/// or references with a tag. If two entries have the same name, the last one wins. A tag selects
-/// the entry with exactly that name, or otherwise the only name that stands for that tag. If
-/// several names stand for the tag, it selects none of them. A manifest pushed to a tag replaces
-/// the entry with exactly that name. A manifest pushed without a tag is listed without a name,
-/// until an index that lists it is pushed.
+/// The names in a layout are the annotations `org.opencontainers.image.ref.name` in `index.json`. A
+/// name stands for a tag if it is a tag or a reference. If two entries have the same name, the last
+/// entry wins. A tag selects the entry with exactly this name, or otherwise the entry whose name
+/// stands for the tag. If several names stand for the tag, a read of the tag fails. A manifest that
+/// is pushed to a tag replaces the entry with exactly this name. A manifest that is pushed without
+/// a tag is listed without a name, until an index that lists the manifest is pushed.
 ///
 /// Source: image-spec v1.1.1, "Image Layout".
 #[derive(Clone)]
 pub struct Layout {
     root: Arc<Path>,
-    /// Serializes changes of `index.json` among the clones of this layout, so that they do not have
-    /// to poll the lock of the file.
+    /// Serializes changes of `index.json` among the clones of this layout, so that the clones do
+    /// not have to poll the lock of the file.
     update_lock: Arc<Mutex<()>>,
     reading: Arc<Reading>,
-    /// The only name that every tag stands for, if set.
+    /// The name that every tag selects, if the layout is restricted to one name.
     name: Option<Arc<str>>,
 }
 
@@ -55,7 +55,8 @@ impl Layout {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the folder does not exist;
-    /// [`Invalid`](ErrorKind::Invalid) if it is not a layout, or of a version other than 1.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a layout;
+    /// [`Unsupported`](ErrorKind::Unsupported) if the version of the layout is not 1.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         run_blocking(move || {
@@ -65,7 +66,7 @@ impl Layout {
         .await
     }
 
-    /// Opens a layout, creating the folder and the files of a layout if they are missing.
+    /// Opens a layout. Creates the folder and the files of the layout if they are missing.
     ///
     /// # Errors
     /// Same as [`open`](Self::open); [`Invalid`](ErrorKind::Invalid) if the folder holds other
@@ -79,7 +80,8 @@ impl Layout {
         .await
     }
 
-    /// Checks that [`create`](Self::create) would find a layout or an empty place. Creates nothing.
+    /// Checks that the folder is a layout, is empty or does not exist, so that
+    /// [`create`](Self::create) can succeed. Creates nothing.
     ///
     /// # Errors
     /// Same as [`create`](Self::create).
@@ -88,9 +90,9 @@ impl Layout {
         run_blocking(move || index_file::can_create(&root)).await
     }
 
-    /// Returns the same layout, restricted to one entry: for every tag, reads, pushes and removals
-    /// use the entry with this name. The name need not be a tag, such as
-    /// `docker.io/library/nginx:1.27`.
+    /// Returns the same layout, restricted to one name. For every tag, reads, pushes and deletions
+    /// use the entry with this name. The name is not necessarily a tag:
+    /// `docker.io/library/nginx:1.27` is also allowed.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { name: Some(name.into()), ..self.clone() }
@@ -102,7 +104,7 @@ impl Layout {
         &self.root
     }
 
-    /// Returns the entries of `index.json`: every listed manifest, named or not.
+    /// Returns the entries of `index.json`: every listed manifest, with or without a name.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the file is damaged.
@@ -110,12 +112,12 @@ impl Layout {
         self.reading().await.map(|cached| cached.index.manifests.clone())
     }
 
-    /// Returns the manifest to use by default. If exactly one name exists, this is the named
-    /// manifest, selected by its tag if the name has one. Otherwise, it is the only manifest.
+    /// Returns the default manifest. If exactly one name exists, the default is the named manifest,
+    /// selected by its tag if the name has a tag. Otherwise, the default is the only manifest.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
-    /// the tags to choose from if there are several.
+    /// [`NotFound`](ErrorKind::NotFound) if there are no manifests;
+    /// [`Conflict`](ErrorKind::Conflict), with the manifests to choose from, if there are several.
     pub async fn only_manifest(&self) -> Result<TagOrDigest> {
         let entries = self.entries().await?;
         let at = |e: Error| e.at(self.name());
@@ -135,7 +137,7 @@ impl Layout {
         run_blocking(move || reading.now(&root)).await
     }
 
-    /// Changes `index.json` under the lock; `change` receives its current content.
+    /// Changes `index.json` under the lock. `change` receives the current index.
     async fn update<F>(&self, change: F) -> Result<()>
     where
         F: FnOnce(&mut Index) -> Result<()> + Send + 'static,
@@ -149,11 +151,11 @@ impl Layout {
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        // Both parts match the digest grammar: they contain no separator and no `..`.
+        // Both parts match the digest grammar, so they contain no path separator and no `..`.
         self.root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
     }
 
-    /// Returns the path of a blob to be written, in a folder that exists.
+    /// Returns the path of a blob to be written, and creates its folder.
     async fn new_blob_path(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.blob_path(digest);
         if let Some(folder) = path.parent().map(Path::to_owned) {
@@ -172,7 +174,7 @@ impl Layout {
         .await
     }
 
-    /// Returns the entry of a manifest in `index.json`, if it is listed.
+    /// Returns the entry of a manifest in `index.json`, if the manifest is listed.
     async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
         let cached = self.reading().await?;
         let found = listing::listed(&cached.index.manifests, selector, self.name.as_deref());
@@ -183,7 +185,7 @@ impl Layout {
         listing::missing(&self.name(), selector, self.name.as_deref())
     }
 
-    /// Returns the name that a tag stands for.
+    /// Returns the name of the entry for a tag.
     fn entry_name(&self, tag: &Tag) -> Arc<str> {
         self.name.clone().unwrap_or_else(|| tag.as_str().into())
     }
@@ -226,7 +228,7 @@ impl Source for Layout {
         let missing = || self.missing(selector);
         match (self.listed(selector).await?, selector) {
             (Some(entry), _) => self.read_manifest(entry.digest, Some(entry.media_type)).await,
-            // A child of an index exists without being listed.
+            // A child of an index has no entry.
             (None, TagOrDigest::Digest(digest)) => {
                 self.read_manifest(digest.clone(), None).await.map_err(|e| match e.kind() {
                     ErrorKind::NotFound => missing(),
@@ -298,7 +300,7 @@ impl Source for Layout {
 impl Target for Layout {
     async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
-        // Files can be damaged unnoticed, so the content is verified.
+        // Files can be damaged, so the content is verified.
         let path = self.blob_path(&descriptor.digest);
         let held = blob_file::verify(&path, descriptor).await?;
         Ok(if held { Presence::Partial } else { Presence::Absent })
@@ -314,8 +316,8 @@ impl Target for Layout {
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let manifest = &manifest.by_bytes();
         let path = self.new_blob_path(manifest.digest()).await?;
-        // The names of the blobs must be durable before anything refers to them. `replace` syncs
-        // its own folder.
+        // The names of the blobs must be durable before a manifest refers to them. `replace` syncs
+        // the folder of the manifest.
         self.sync_blobs().await?;
         if self.holds(Node::Manifest(manifest.descriptor())).await? == Presence::Absent {
             blob_file::replace(&path, manifest.bytes().clone()).await?;

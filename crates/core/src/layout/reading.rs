@@ -1,4 +1,4 @@
-//! A cache of `index.json`: a copy needs it once per manifest, and it may be large.
+//! Caches `index.json`, because a copy reads the file once per manifest and the file may be large.
 
 use std::fs::{File, Metadata};
 use std::path::Path;
@@ -10,16 +10,16 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::manifest::{Index, RawManifest};
 
-/// The index as last read, valid as long as the file is unchanged.
+/// The index as last read, which is valid until the file changes.
 #[derive(Default)]
 pub(super) struct Reading(Mutex<Option<Arc<CachedIndex>>>);
 
-/// An index, and the referrers among its manifests after the first request for them.
+/// An index, and the referrers among its manifests, which are found on first use.
 pub(super) struct CachedIndex {
     pub(super) index: Index,
     referrers: OnceLock<Referrers>,
     stamp: Option<Stamp>,
-    /// Kept open, so that no other file gets the same inode number.
+    /// The open file. While it is open, no other file gets the same inode number.
     _file: File,
 }
 
@@ -37,7 +37,7 @@ impl Reading {
             return Ok(Arc::clone(cached));
         }
         let file = index_file::open(root)?;
-        // Taken before the file is read, so that a change during the read is detected.
+        // The stamp is taken before the file is read, so that a change during the read is detected.
         let stamp = file.metadata().ok().and_then(|metadata| Stamp::of(&metadata));
         let index = index_file::parse(root, &file)?;
         let cached =
@@ -48,7 +48,8 @@ impl Reading {
 }
 
 impl CachedIndex {
-    /// Returns the referrers of each manifest. The manifests are read once, by `read`.
+    /// Returns the referrers of each manifest. Only the first call reads the manifests, with
+    /// `read`.
     ///
     /// # Errors
     /// Same as [`Referrers::read`].
@@ -64,7 +65,7 @@ impl CachedIndex {
     }
 }
 
-/// The identity of a file and its last modification.
+/// The identity of a file, and the time of its last modification.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
@@ -74,7 +75,6 @@ struct Stamp {
 
 impl Stamp {
     #[cfg(unix)]
-    // Other systems have no inode numbers.
     #[expect(clippy::unnecessary_wraps, reason = "some systems have no inode numbers")]
     fn of(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;

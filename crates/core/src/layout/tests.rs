@@ -23,7 +23,7 @@ async fn push(layout: &Layout, name: &str, content: &str) -> Descriptor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_concurrent_writers_lose_nothing() {
+async fn sixty_four_concurrent_writers_lose_no_tags() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("new");
     let writers: Vec<_> = (0..64)
@@ -56,14 +56,14 @@ async fn moving_or_removing_a_tag_keeps_the_manifest() {
     layout.delete_tag(&tag("v1")).await.unwrap();
     assert_eq!(layout.tags(None).all().await.unwrap(), [tag("v2")]);
     assert_eq!(layout.delete_tag(&tag("v1")).await.unwrap_err().kind(), ErrorKind::NotFound);
-    // Both can still be read by digest.
+    // Both manifests can still be read by digest.
     layout.manifest(&old.digest.into()).await.unwrap();
     layout.delete_tag(&tag("v2")).await.unwrap();
     layout.manifest(&new.digest.into()).await.unwrap();
 }
 
 #[tokio::test]
-async fn children_of_an_index_have_no_entries_of_their_own() {
+async fn children_of_an_index_lose_their_entries_when_the_index_is_pushed() {
     let (_folder, layout) = layout().await;
     let pack = |content: &'static str| {
         Pack::artifact("text/plain".parse().unwrap()).file("a", content).push(&layout, None)
@@ -116,7 +116,7 @@ async fn errors_name_the_damaged_file() {
 }
 
 #[tokio::test]
-async fn a_damaged_blob_is_not_held_and_a_push_repairs_it() {
+async fn a_damaged_blob_is_reported_as_absent_and_a_push_replaces_it() {
     let (_folder, layout) = layout().await;
     let content = Bytes::from_static(b"right");
     let descriptor = layout.push_bytes(MediaType::OCTET_STREAM, content.clone()).await.unwrap();
@@ -147,7 +147,7 @@ async fn files_of_a_killed_writer_are_removed_after_a_day() {
 }
 
 #[tokio::test]
-async fn changes_by_other_programs_are_seen_immediately() {
+async fn changes_by_other_programs_are_visible_immediately() {
     let (_folder, layout) = layout().await;
     push(&layout, "v1", "one").await;
     let other = Layout::open(layout.path()).await.unwrap();
@@ -157,7 +157,7 @@ async fn changes_by_other_programs_are_seen_immediately() {
         push(&layout, &format!("v{n}"), "one").await;
         assert_eq!(tags().await.len(), n);
     }
-    // Some programs change the file in place. Here its length stays the same.
+    // Some programs change the file in place. This change keeps the length of the file.
     let path = layout.path().join("index.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"v1\"", "\"x1\"")).unwrap();
@@ -167,7 +167,7 @@ async fn changes_by_other_programs_are_seen_immediately() {
 }
 
 #[tokio::test]
-async fn referrers_are_listed_beside_documents_of_other_kinds() {
+async fn documents_of_other_kinds_do_not_affect_the_list_of_referrers() {
     let (_folder, layout) = layout().await;
     let image = push(&layout, "v1", "one").await;
     let sign = async |name: &str| {

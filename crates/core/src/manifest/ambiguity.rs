@@ -11,15 +11,15 @@ use crate::error::{Error, ErrorKind, Result};
 impl RawManifest {
     /// Refuses a document that two readers could understand differently.
     ///
-    /// No object in it may have a key twice: some readers take the first, others the last. Keys
-    /// that differ only by case count as duplicates, except in annotations, because Go's readers
-    /// ignore case. A manifest of version 2 must have `schemaVersion` 2.
+    /// No object in the document may have a duplicate key, because some readers use the first value
+    /// and others the last. Go readers ignore case, so keys that differ only in case count as
+    /// duplicates, except in annotations. A manifest of version 2 must have `schemaVersion` 2.
     ///
-    /// Used for documents that are created or accepted. Documents that are only read are not
-    /// checked.
+    /// The check applies to documents that are created or accepted. Documents that are only read
+    /// are not checked.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid), naming the duplicate key or the wrong version.
+    /// [`Invalid`](ErrorKind::Invalid), with the duplicate key or the wrong version.
     ///
     /// Source: RFC 8259, section 4; image-spec v1.1.1, "Image Manifest" and "Image Index".
     pub fn check_unambiguous(&self) -> Result<()> {

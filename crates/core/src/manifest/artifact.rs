@@ -5,8 +5,8 @@ use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::media_type::MediaType;
 
-/// Blobs with a subject. The format was withdrawn before image-spec 1.1, but registries still hold
-/// some.
+/// An artifact manifest: blobs with a subject. The format was withdrawn before image-spec 1.1, but
+/// registries still hold such manifests.
 ///
 /// Source: image-spec v1.1.0-rc2, "Artifact Manifest".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,14 +17,14 @@ pub struct ArtifactManifest {
     /// The type of the artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
-    /// The artifact's content.
+    /// The content of the artifact.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::json::null_is_default"
     )]
     pub blobs: Vec<Descriptor>,
-    /// The manifest this one refers to.
+    /// The manifest to which this manifest refers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// String pairs about the artifact.

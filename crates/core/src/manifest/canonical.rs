@@ -1,4 +1,4 @@
-//! Writes documents: an edited manifest has one canonical form.
+//! Writes documents, such as edited manifests, in a canonical form.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -26,8 +26,8 @@ pub fn canonical_json(document: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec(&sorted(value)).map(Bytes::from).map_err(bad)
 }
 
-/// Sorts the keys. A map may keep them unsorted: that depends on a feature of its crate, which any
-/// other crate may enable.
+/// Sorts the keys of all objects. `serde_json` keeps the keys unsorted if any crate enables its
+/// feature `preserve_order`.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -41,16 +41,16 @@ fn sorted(value: Value) -> Value {
 }
 
 impl RawManifest {
-    /// Creates a manifest from a document, as [`canonical_json`] writes it.
+    /// Creates a manifest from a document in the form of [`canonical_json`].
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) as for [`RawManifest::from_bytes`].
+    /// Same as [`canonical_json`] and [`RawManifest::from_bytes`].
     pub fn from_document(document: &impl Serialize, media_type: Option<MediaType>) -> Result<Self> {
         Self::from_bytes(canonical_json(document)?, media_type)
     }
 
-    /// Creates another manifest from the document of this one, changed by `edit`. It has its own
-    /// digest; this manifest does not change.
+    /// Creates a new manifest by applying `edit` to the document of this manifest. The new manifest
+    /// has another digest. This manifest does not change.
     ///
     /// ```
     /// # use longshore_core::RawManifest;
@@ -66,8 +66,8 @@ impl RawManifest {
     /// ```
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if this is not JSON, or the edited document is not a
-    /// manifest.
+    /// [`Invalid`](ErrorKind::Invalid) if this manifest is not JSON, or if the edited document is
+    /// not a manifest.
     pub fn edited(&self, edit: impl FnOnce(&mut Value)) -> Result<Self> {
         let mut document: Value =
             serde_json::from_slice(self.bytes()).map_err(|e| invalid(&e).at(self.digest()))?;

@@ -1,4 +1,5 @@
-//! Strict checks of a manifest. Longshore itself passes on fields and types that it does not know.
+//! Strict checks of a manifest. Other operations accept fields and types that are unknown to
+//! longshore.
 
 use super::{ImageManifest, Index, Manifest, RawManifest, Schema1};
 use crate::media_type::MediaType;
@@ -6,10 +7,10 @@ use crate::media_type::MediaType;
 impl RawManifest {
     /// Checks the document against its specification, and returns each violation as one clause.
     ///
-    /// A document that violates these rules is still read, copied and pushed. Only an ambiguous
-    /// document ([`check_unambiguous`](Self::check_unambiguous)) is neither created nor accepted.
-    /// An OCI manifest is an artifact if its config is not an image config. The layers of an
-    /// artifact may have any type.
+    /// A document that violates these rules can still be read, copied and pushed. Only an ambiguous
+    /// document is refused when it is created or accepted
+    /// ([`check_unambiguous`](Self::check_unambiguous)). An OCI manifest is an artifact if its
+    /// config is not an image config. The layers of an artifact may have any type.
     ///
     /// Source: image-spec v1.1.1, "Image Manifest" and "Image Index"; Docker image manifest version
     /// 2, schema 1 and schema 2.
@@ -65,7 +66,7 @@ fn oci_image(image: &ImageManifest, found: &mut Vec<String>) {
     } else if *config == MediaType::DOCKER_CONFIG {
         found.push(format!("the config is {config}, not {}", MediaType::OCI_CONFIG));
     } else if *config == MediaType::OCI_EMPTY && image.artifact_type.is_none() {
-        found.push("the config is the empty one, and artifactType is missing".to_owned());
+        found.push("the config is empty, and artifactType is missing".to_owned());
     }
 }
 
@@ -95,7 +96,7 @@ fn layers(image: &ImageManifest, allowed: &[MediaType], found: &mut Vec<String>)
     for (at, layer) in image.layers.iter().enumerate() {
         if !allowed.contains(&layer.media_type) {
             found.push(format!(
-                "layers[{at}] is {}, not a layer type of such an image",
+                "layers[{at}] is {}, which is not a layer type of this format",
                 layer.media_type
             ));
         }

@@ -10,20 +10,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::null_is_default;
 use crate::platform::Platform;
 
-/// An image's configuration: settings for its containers, and its history.
+/// The configuration of an image: the settings for its containers, and its history.
 ///
 /// Source: image-spec v1.1.1, "Image Configuration"; Docker image specification v1.2.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImageConfig {
-    /// The creation time of the image, RFC 3339.
+    /// The creation time of the image, in the format of RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// The author of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    /// The machine it runs on: `architecture`, `os`, `variant`, `os.version`, `os.features`, and
-    /// every field unknown to longshore in its `extra`.
+    /// The platform of the image: `architecture`, `os`, `variant`, `os.version` and `os.features`.
+    /// Fields of the configuration that are unknown to longshore are in its field `extra`.
     #[serde(flatten)]
     pub platform: Platform,
     /// The settings for containers.
@@ -37,17 +37,17 @@ pub struct ImageConfig {
     pub history: Vec<History>,
 }
 
-/// 8 MiB: the maximum size of a configuration. Real ones have a few kilobytes.
+/// 8 MiB: the maximum size of a configuration. Real configurations have a few kilobytes.
 pub const CONFIG_LIMIT: usize = 8 << 20;
 
 impl ImageConfig {
     /// Parses the bytes of a configuration.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) with the field, the line and what was expected.
+    /// [`Invalid`](ErrorKind::Invalid) with the field, the line and the expected content.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|e| {
-            Error::new(ErrorKind::Invalid).detail(format!("not an image's configuration: {e}"))
+            Error::new(ErrorKind::Invalid).detail(format!("not an image configuration: {e}"))
         })
     }
 
@@ -80,26 +80,26 @@ pub struct ContainerConfig {
     /// String pairs about the image.
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub labels: Annotations,
-    /// The ports that it listens on, such as `80/tcp`.
+    /// The ports on which the container listens, such as `80/tcp`.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "null_is_default"
     )]
     pub exposed_ports: BTreeMap<String, Value>,
-    /// The folders in which it stores data.
+    /// The folders in which the container stores data.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "null_is_default"
     )]
     pub volumes: BTreeMap<String, Value>,
-    /// Fields unknown to longshore: Docker's `Healthcheck`, `OnBuild`, `Shell`, …
+    /// Fields unknown to longshore, such as `Healthcheck`, `OnBuild` and `Shell` of Docker.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// The digests of an image's uncompressed layers.
+/// The digests of the uncompressed layers of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RootFs {
@@ -118,7 +118,7 @@ impl RootFs {
     /// The chain ID of the lowest layer is its diff ID. The chain ID of every other layer is the
     /// digest of a text: the chain ID below it, a space, and the layer's diff ID. The last chain ID
     /// identifies the whole file system. Digests are computed with the algorithm of the layer's
-    /// diff ID, or with sha256 if that is unknown.
+    /// diff ID, or with sha256 if this algorithm is unknown.
     ///
     /// Source: image-spec v1.1.1, "Layer ChainID".
     #[must_use]
@@ -142,7 +142,7 @@ impl RootFs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct History {
-    /// The time of the step, RFC 3339.
+    /// The time of the step, in the format of RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// The command that was run.
@@ -151,7 +151,7 @@ pub struct History {
     /// The author of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    /// A comment.
+    /// A comment on the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// True if the step created no layer.
@@ -163,8 +163,9 @@ pub struct History {
 }
 
 impl History {
-    /// Returns the step approximately as its author wrote it, without the shell and the marks that
-    /// builders add. Returns `None` if the image does not contain it.
+    /// Returns the instruction of the step, approximately as its author wrote it: without the shell
+    /// and the marks that builders add. Returns `None` if the image does not contain the
+    /// instruction.
     ///
     /// ```
     /// # use longshore_core::History;
@@ -221,7 +222,7 @@ mod tests {
     /// The values were computed with `printf '%s %s' … | sha256sum` from the digests of "a", "b"
     /// and "c".
     #[test]
-    fn chain_ids_match_those_computed_by_hand() {
+    fn chain_ids_match_values_computed_with_sha256sum() {
         let diff_ids: Vec<Digest> = [b"a", b"b", b"c"].iter().map(|c| Digest::sha256(*c)).collect();
         let rootfs = RootFs { kind: "layers".to_owned(), diff_ids };
         let chain: Vec<String> = rootfs.chain_ids().iter().map(ToString::to_string).collect();

@@ -17,7 +17,7 @@ pub struct ImageManifest {
     /// The media type of the document. Older OCI images omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
-    /// The type of the artifact, if it is not an image.
+    /// The type of the artifact, if the manifest is not an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
     /// The configuration: for images, an [`ImageConfig`](super::ImageConfig).
@@ -25,7 +25,7 @@ pub struct ImageManifest {
     /// The layers, lowest first.
     #[serde(deserialize_with = "crate::json::null_is_default")]
     pub layers: Vec<Descriptor>,
-    /// The manifest that this one refers to.
+    /// The manifest to which this manifest refers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// String pairs about the image.
@@ -52,7 +52,7 @@ impl ImageManifest {
         }
     }
 
-    /// Returns true for a container image: its config has the media type of an image config.
+    /// Returns true for a container image, whose config has the media type of an image config.
     #[must_use]
     pub fn is_container_image(&self) -> bool {
         let config = &self.config.media_type;

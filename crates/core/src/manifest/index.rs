@@ -19,13 +19,13 @@ pub struct Index {
     /// The media type of the document. Older OCI indexes omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
-    /// The type of the artifact, if it is not a list of images.
+    /// The type of the artifact, if the index is not a list of images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
-    /// The manifests; an index may list other indexes.
+    /// The listed manifests, which may be other indexes.
     #[serde(deserialize_with = "crate::json::null_is_default")]
     pub manifests: Vec<Descriptor>,
-    /// The manifest that this one refers to.
+    /// The manifest to which this manifest refers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// String pairs about the index.
@@ -51,10 +51,10 @@ impl Index {
         }
     }
 
-    /// Returns the manifest that fits a platform best. This is the manifest for exactly that
-    /// platform, or otherwise the one for the newest of the older processors of its architecture.
-    /// If several fit equally, the first is returned. Attestations and nested indexes are never
-    /// chosen.
+    /// Returns the manifest that fits a platform best: the manifest for exactly this platform, or
+    /// otherwise the manifest for the newest older processor of the same architecture. If several
+    /// manifests fit equally well, the first is returned. Attestations and nested indexes are never
+    /// returned.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) with the available platforms.
@@ -63,15 +63,15 @@ impl Index {
         best.ok_or_else(|| missing(wanted, self.platforms()))
     }
 
-    /// Returns the manifest that fits best, and how well it fits.
+    /// Returns the manifest that fits best, with its distance from the wanted platform.
     pub(crate) fn best_for(&self, wanted: &Platform) -> Option<(Fit, &Descriptor)> {
         let images = self.manifests.iter();
         let images = images.filter(|d| !is_attestation(d) && !d.media_type.is_index());
         images.filter_map(|d| Some((d.platform.as_ref()?.fit(wanted)?, d))).min_by_key(|fit| fit.0)
     }
 
-    /// Returns the platforms of its images, without empty ones and without `unknown/unknown`, which
-    /// marks attestations.
+    /// Returns the platforms of the listed images. Omits empty platforms, and `unknown/unknown`,
+    /// which marks attestations.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
         self.manifests
             .iter()
@@ -80,14 +80,14 @@ impl Index {
     }
 }
 
-/// Returns true if the entry is marked as an attestation of an image by BuildKit.
+/// Returns true if BuildKit marked the entry as the attestation of an image.
 ///
 /// Source: BuildKit, docs/attestations/attestation-storage.md.
 pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
     entry.annotations.get("vnd.docker.reference.type").is_some()
 }
 
-/// Builds the error for an index whose images, including nested ones, lack the wanted platform.
+/// Builds the error for an index that has no image for the wanted platform, even in nested indexes.
 pub(crate) fn missing<T: ToString>(
     wanted: &Platform,
     available: impl IntoIterator<Item = T>,

@@ -15,7 +15,7 @@ use crate::media_type::MediaType;
 
 /// A manifest as its exact bytes, checked against its digest.
 ///
-/// It is parsed once ([`parse`](Self::parse)). Clones share the bytes and the parsed view.
+/// [`parse`](Self::parse) parses the bytes only once. Clones share the bytes and the parsed view.
 #[derive(Clone)]
 pub struct RawManifest {
     descriptor: Descriptor,
@@ -26,16 +26,16 @@ pub struct RawManifest {
 
 impl RawManifest {
     /// Creates a manifest from bytes that must match this digest. For signed schema 1, the digest
-    /// may also be that of the payload.
+    /// of the payload is also accepted.
     ///
-    /// `media_type` is the type that the store stated. If that is missing or generic, the type is
-    /// read from the document.
+    /// `media_type` is the type that the store stated. If this type is missing or generic, the type
+    /// is read from the document.
     ///
     /// # Errors
     /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the bytes do not match;
     /// [`Unsupported`](ErrorKind::Unsupported) if the algorithm is unknown;
-    /// [`Invalid`](ErrorKind::Invalid) if the media type cannot be determined, or the document
-    /// contradicts the one given.
+    /// [`Invalid`](ErrorKind::Invalid) if the media type cannot be determined, or if the document
+    /// contradicts the given media type.
     pub fn new(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
         match verify(&bytes, &digest) {
             Err(e) if e.kind() == ErrorKind::DigestMismatch => {
@@ -52,10 +52,10 @@ impl RawManifest {
     }
 
     /// Creates a manifest from bytes and computes its sha256 digest. Signed schema 1 gets the
-    /// digest of its payload, which registries use.
+    /// digest of its payload, because registries use this digest.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) as for [`RawManifest::new`].
+    /// [`Invalid`](ErrorKind::Invalid) in the same cases as [`RawManifest::new`].
     pub fn from_bytes(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
         let digest = Digest::sha256(&bytes);
         Ok(Self::described(bytes, media_type, digest)?.by_payload())
@@ -68,8 +68,8 @@ impl RawManifest {
         Ok(Self { descriptor, bytes, shape, parsed: Arc::default() })
     }
 
-    /// Returns the manifest with the digest of its exact bytes. A store of files needs it, because
-    /// it checks every name against the content.
+    /// Returns the manifest with the digest of its exact bytes. A store in a folder needs this
+    /// digest, because it checks the name of every file against the content.
     #[must_use]
     pub fn by_bytes(&self) -> Self {
         if !self.media_type().is_schema1() || digest_matches(&self.bytes, self.digest()) {
@@ -79,7 +79,7 @@ impl RawManifest {
     }
 
     /// Returns the manifest with the digest that registries use. For signed schema 1, this is the
-    /// digest of its payload.
+    /// digest of the payload.
     #[must_use]
     pub fn by_payload(&self) -> Self {
         if !self.media_type().is_schema1() {
@@ -97,8 +97,8 @@ impl RawManifest {
     /// its signatures. The signatures are not checked.
     ///
     /// # Errors
-    /// [`Unverified`](ErrorKind::Unverified) if it is not signed, or contains more than the
-    /// payload.
+    /// [`Unverified`](ErrorKind::Unverified) if the manifest is not signed, or contains more than
+    /// the payload.
     ///
     /// Source: Docker image manifest version 2, schema 1, "Signed Manifests".
     pub fn signed_payload(&self) -> Result<Bytes> {
@@ -118,8 +118,8 @@ impl RawManifest {
         &self.descriptor
     }
 
-    /// Returns the digest that names the manifest: the digest of its bytes, or for signed schema 1
-    /// the digest of its payload.
+    /// Returns the digest of the manifest: the digest of its bytes or, for signed schema 1, of its
+    /// payload.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.descriptor.digest
@@ -141,8 +141,8 @@ impl RawManifest {
         &self.bytes
     }
 
-    /// Parses the bytes into a view. This happens only once. A document of unknown media type is
-    /// parsed by its fields, or becomes [`Opaque`](Manifest::Opaque).
+    /// Returns the parsed view of the bytes, which are parsed only once. A document of unknown
+    /// media type is parsed according to its fields, or becomes [`Opaque`](Manifest::Opaque).
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid), with the field, the line and the expected content, if the

@@ -1,4 +1,4 @@
-//! The kind of a manifest document, determined by its top level.
+//! Determines the kind of a manifest document from its top level.
 
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ pub(super) fn determine(bytes: &[u8], stated: Option<MediaType>) -> Result<(Medi
     let media_type = match (stated, own) {
         (Some(stated), Some(own)) if stated != own => {
             return Err(Error::new(ErrorKind::Invalid)
-                .detail(format!("the document says it is {own}, the store says {stated}")));
+                .detail(format!("the document states the type {own}, the store states {stated}")));
         }
         (Some(media_type), _) | (None, Some(media_type)) => media_type,
         (None, None) if shape.schema_version == Some(1) => MediaType::DOCKER_SCHEMA1_SIGNED,
@@ -40,10 +40,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Examines the top level of a document. Also returns the media type that the document states.
+    /// Reads the top level of a document. Also returns the media type that the document states.
     ///
-    /// Refuses a document that is both an image and an index: with two interpretations, one digest
-    /// could mean two things.
+    /// Refuses a document that is both an image and an index, because readers could interpret it
+    /// differently.
     ///
     /// Source: image-spec v1.1.1, manifest and image index; advisory GHSA-77vh-xpmg-72qh.
     fn of(bytes: &[u8]) -> Result<(Self, Option<MediaType>)> {
@@ -64,7 +64,7 @@ impl Shape {
         }
         if bytes.len() > MANIFEST_LIMIT {
             return Err(Error::new(ErrorKind::TooLarge).detail(format!(
-                "a manifest may have at most {MANIFEST_LIMIT} bytes, this one has {}",
+                "larger than the limit of {MANIFEST_LIMIT} bytes: the manifest has {}",
                 bytes.len()
             )));
         }
@@ -93,7 +93,7 @@ impl Shape {
     }
 }
 
-/// Records that a field exists, even if it is `null`.
+/// Records that a field exists, even if its value is `null`.
 #[derive(Default)]
 struct Present(bool);
 

@@ -24,7 +24,7 @@ fn image() -> String {
 }
 
 #[test]
-fn the_document_determines_its_kind_if_the_store_does_not() {
+fn the_kind_is_determined_from_the_document_if_the_store_states_none() {
     let image = raw(&image()).unwrap();
     assert_eq!(*image.media_type(), MediaType::OCI_MANIFEST);
     let Manifest::Image(view) = image.parse().unwrap() else { panic!("expected an image") };
@@ -41,7 +41,7 @@ fn the_document_determines_its_kind_if_the_store_does_not() {
 }
 
 #[test]
-fn bytes_are_kept_and_checked() {
+fn the_bytes_of_a_manifest_are_unchanged_and_must_match_its_digest() {
     let text = image();
     let manifest = raw(&text).unwrap();
     assert_eq!(manifest.bytes(), text.as_bytes());
@@ -50,7 +50,7 @@ fn bytes_are_kept_and_checked() {
 }
 
 #[test]
-fn documents_that_could_be_read_two_ways_are_refused() {
+fn ambiguous_documents_are_refused() {
     let config = descriptor("a/b");
     for bad in [
         format!(r#"{{"schemaVersion":2,"manifests":[],"layers":[],"config":{config}}}"#),
@@ -86,7 +86,7 @@ fn documents_that_are_not_manifests_are_refused() {
 }
 
 #[test]
-fn an_unknown_kind_is_passed_on() {
+fn a_document_of_unknown_kind_is_parsed_as_opaque() {
     let bytes = Bytes::from_static(br#"{"mediaType":"application/x","y":1}"#);
     let manifest = RawManifest::from_bytes(bytes, None).unwrap();
     assert_eq!(*manifest.parse().unwrap(), Manifest::Opaque);
@@ -103,7 +103,7 @@ fn a_manifest_is_parsed_once_for_all_its_clones() {
 }
 
 #[test]
-fn sizes_and_digests_are_checked_when_parsed() {
+fn sizes_and_digests_are_checked_when_a_manifest_is_parsed() {
     for bad in
         [r#""size":-1"#, r#""size":1.5"#, r#""size":1e30"#, r#""digest":"sha256:x""#, r#""x":0"#]
     {
@@ -114,7 +114,7 @@ fn sizes_and_digests_are_checked_when_parsed() {
 }
 
 #[test]
-fn a_missing_platform_is_reported_with_the_available_ones() {
+fn the_error_for_a_missing_platform_lists_the_available_platforms() {
     let mut entry = Descriptor::new(MediaType::OCI_MANIFEST, SHA.parse().unwrap(), 0);
     entry.platform = Some(crate::platform::Platform::new("linux", "arm64", None));
     let index = Index::new(vec![entry]);
@@ -124,7 +124,7 @@ fn a_missing_platform_is_reported_with_the_available_ones() {
 }
 
 #[test]
-fn a_config_keeps_dockers_fields() {
+fn a_config_keeps_the_fields_of_docker() {
     let json = format!(
         r#"{{"architecture":"amd64","os":"linux","docker_version":"1","config":{{"Cmd":null,"Env":["A=b"],
             "Healthcheck":{{"Test":["x"]}}}},"rootfs":{{"type":"layers","diff_ids":["{SHA}"]}},

@@ -16,12 +16,12 @@ pub enum Manifest {
     Schema1(Schema1),
     /// An OCI artifact manifest, withdrawn before image-spec 1.1.
     Artifact(ArtifactManifest),
-    /// A document of an unknown kind; it is passed on unchanged.
+    /// A document of an unknown kind, which is copied unchanged.
     Opaque,
 }
 
 impl Manifest {
-    /// Returns the manifest that this one refers to, if it has a `subject`.
+    /// Returns the subject of the manifest, if it has one.
     #[must_use]
     pub fn subject(&self) -> Option<&Descriptor> {
         match self {
@@ -32,7 +32,7 @@ impl Manifest {
         }
     }
 
-    /// Returns the artifact type: its `artifactType`, else the media type of its config.
+    /// Returns the artifact type: the field `artifactType`, or else the media type of the config.
     ///
     /// Source: distribution-spec v1.1.1, "Listing Referrers".
     #[must_use]
@@ -47,7 +47,7 @@ impl Manifest {
         }
     }
 
-    /// Returns the manifest's own annotations.
+    /// Returns the annotations of the manifest.
     #[must_use]
     pub fn annotations(&self) -> Option<&Annotations> {
         match self {

@@ -2,14 +2,16 @@
 
 use super::{Platform, normalize};
 
-/// The distance of an offered platform from the wanted one. The smallest distance is the best fit.
+/// The distance of an offered platform from the wanted platform. The smallest distance is the best
+/// fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fit {
-    /// The number of steps down from the wanted processor.
+    /// The number of steps from the wanted processor down to the offered processor.
     variant: u32,
     os_version: u8,
     os_features: u8,
-    /// True if the offered platform is written differently: `arm` is the same as `arm/v7`.
+    /// True if the variants are written differently, even if they are equal: `arm` is the same as
+    /// `arm/v7`.
     spelling: bool,
 }
 
@@ -21,10 +23,10 @@ impl Fit {
     }
 }
 
-/// Returns the distance of `offered` from `wanted`, or `None` if it does not fit.
+/// Returns the distance of `offered` from `wanted`, or `None` if `offered` does not fit.
 ///
-/// An image for an older processor of the same kind runs on a newer one. Another architecture never
-/// fits, though some machines could run it.
+/// An image for an older processor runs on a newer processor of the same architecture. Another
+/// architecture never fits, even if some machines could run the image.
 ///
 /// Source: containerd, platforms, `Only`, which would accept `386` for `amd64` and `arm` for
 /// `arm64`.
@@ -64,7 +66,8 @@ fn variant(architecture: &str, offered: Option<&str>, wanted: Option<&str>) -> O
     down().or_else(|| wanted.is_none().then_some(ANY))
 }
 
-/// Returns the generation and the step of a processor whose family is backward compatible.
+/// Returns the generation and the step of a processor variant, if newer processors of its family
+/// are backward compatible.
 fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
     let number = variant.strip_prefix('v')?;
     match architecture {
@@ -77,8 +80,8 @@ fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
     }
 }
 
-/// Counts the steps from the wanted processor down to the offered one. Returns `None` if the
-/// offered one is newer.
+/// Counts the steps from the wanted processor down to the offered processor. Returns `None` if the
+/// offered processor is newer.
 fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
     match (offered, wanted) {
         ((offered, step), (wanted, top)) if offered == wanted => top.checked_sub(step),
@@ -90,8 +93,8 @@ fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
     }
 }
 
-/// Compares versions of Windows by their build, because an image of another revision also runs. A
-/// platform without a version fits every version.
+/// Compares Windows versions by their build, because images for another revision of the build also
+/// run. A platform without a version fits every version.
 fn os_version(offered: &Platform, wanted: &Platform) -> Option<u8> {
     let build =
         |version: &str| version.splitn(4, '.').take(3).map(str::to_owned).collect::<Vec<_>>();
@@ -106,8 +109,8 @@ fn os_version(offered: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-/// Checks that the machine has the features that the image needs, if the machine's features are
-/// known.
+/// Checks that the machine has the features that the image requires, if the features of the machine
+/// are known.
 fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     let has = |feature: &String| wanted.os_features.contains(feature);
     match (offered.os_features.is_empty(), wanted.os_features.is_empty()) {
@@ -120,7 +123,7 @@ fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-/// Larger than any number of steps, for a wanted platform without a variant.
+/// The distance if the wanted platform has no variant, which is larger than any number of steps.
 const ANY: u32 = u32::MAX;
 
 #[cfg(test)]
@@ -135,7 +138,7 @@ mod tests {
                 Some((architecture, variant)) => (architecture, Some(variant.to_owned())),
                 None => (rest, None),
             };
-            // As an index contains it, without normalization.
+            // The platform is as in an index, without normalization.
             let mut platform = Platform { variant, ..Platform::default() };
             (platform.os, platform.architecture) = (os.to_owned(), architecture.to_owned());
             fit(&platform, &wanted).map(|fit| (fit, text))
@@ -177,7 +180,7 @@ mod tests {
             ("windows/amd64", &amds[..], None),
             ("linux/riscv64/rva23", &["linux/riscv64/rva20", "linux/riscv64"], None),
             ("linux/ppc64le", &["linux/ppc64le/power9", "linux/ppc64le"], Some("linux/ppc64le")),
-            // Without a wanted variant every variant fits, and the usual one fits best.
+            // Without a wanted variant, every variant fits, and the usual variant fits best.
             ("linux/amd64", &amds[2..], Some("linux/amd64/v2")),
             ("linux/arm", &["linux/arm/v8"], Some("linux/arm/v8")),
             ("linux/amd64/v99999999999", &amds[1..], None),

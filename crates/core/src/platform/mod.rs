@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 pub(crate) use self::fit::Fit;
 use crate::error::{ParseError, Result};
 
-/// The machine that an image runs on, as an index describes it.
+/// The platform on which an image runs, as described in an index.
 ///
-/// Written `os/architecture[/variant]`, with the system's version, if known, in parentheses:
-/// `windows(10.0.20348.2113)/amd64`. Fields that longshore does not know are kept in `extra`.
+/// The text form is `os/architecture[/variant]`. If the version of the operating system is known,
+/// it follows `os` in parentheses: `windows(10.0.20348.2113)/amd64`. Fields unknown to longshore
+/// are kept in `extra`.
 ///
 /// Source: image-spec v1.1.1, image index, "platform".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,16 +24,16 @@ pub struct Platform {
     /// The operating system, such as `linux`.
     #[serde(default)]
     pub os: String,
-    /// The processor, by Go's name: `amd64`, `arm64`, …
+    /// The processor architecture by its name in Go, such as `amd64` or `arm64`.
     #[serde(default)]
     pub architecture: String,
-    /// The processor's version: `v7` for 32-bit ARM.
+    /// The variant of the processor, such as `v7` for 32-bit ARM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// The operating system's version; Windows images state it.
+    /// The version of the operating system, which Windows images state.
     #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
-    /// The features of the operating system that the image needs.
+    /// The features of the operating system that the image requires.
     #[serde(
         default,
         rename = "os.features",
@@ -46,7 +47,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Creates a platform from these three parts, and normalizes them.
+    /// Creates a platform from its three parts, and normalizes the parts.
     #[must_use]
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let (architecture, variant) = normalize(architecture, variant);
@@ -55,7 +56,7 @@ impl Platform {
 
     /// Parses `os[(version)]/architecture[/variant]`, or `local` for this machine.
     ///
-    /// Common other names are normalized: `x86_64` is `amd64`, `aarch64` is `arm64`.
+    /// Other common names are normalized: `x86_64` becomes `amd64`, and `aarch64` becomes `arm64`.
     ///
     /// # Errors
     /// [`ParseError`] if the text does not have two or three parts of letters, digits, `_`, `.` and
@@ -95,17 +96,18 @@ impl Platform {
         Self::new(os, std::env::consts::ARCH, None)
     }
 
-    /// Returns true if an image for `self` fits `wanted`: it is for that machine, or for an older
+    /// Returns true if an image for `self` fits `wanted`. The image may also be for an older
     /// processor of the same architecture, such as `arm/v6` if `arm/v7` is wanted.
     ///
-    /// Parts that `wanted` leaves out match anything.
-    /// [`Index::for_platform`](crate::Index::for_platform) chooses the best of many.
+    /// Parts that `wanted` omits match any value.
+    /// [`Index::for_platform`](crate::Index::for_platform) selects the best manifest of an index.
     #[must_use]
     pub fn satisfies(&self, wanted: &Self) -> bool {
         self.fit(wanted).is_some()
     }
 
-    /// Returns the distance of an image for `self` from `wanted`, or `None` if it does not fit.
+    /// Returns the distance of an image for `self` from `wanted`, or `None` if the image does not
+    /// fit.
     pub(crate) fn fit(&self, wanted: &Self) -> Option<Fit> {
         fit::fit(self, wanted)
     }
@@ -133,7 +135,7 @@ impl FromStr for Platform {
     }
 }
 
-/// Maps other names of processors to those of Go, and drops a redundant variant.
+/// Maps other names of processors to the names in Go, and removes a redundant variant.
 ///
 /// Source: Go's GOARCH values; containerd writes `arm64/v8` where others write `arm64`.
 fn normalize(architecture: &str, variant: Option<&str>) -> (String, Option<String>) {
@@ -195,7 +197,7 @@ mod tests {
 
     /// Uses the table of dreg-client, which accepts empty parts.
     #[test]
-    fn a_platform_has_two_parts_or_three_and_none_is_empty() {
+    fn a_platform_has_two_or_three_parts_and_no_part_is_empty() {
         for (text, parts) in [
             ("linux/amd64", ("linux", "amd64", None)),
             ("darwin/arm64", ("darwin", "arm64", None)),
@@ -226,7 +228,7 @@ mod tests {
         let v7 = Platform::new("linux", "arm", Some("v7"));
         assert!(v7.satisfies(&Platform::parse("linux/arm").unwrap()));
         assert!(!v7.satisfies(&Platform::parse("linux/arm/v6").unwrap()));
-        assert!(v7.satisfies(&Platform::parse("linux/arm/v8").unwrap()), "it runs there");
+        assert!(v7.satisfies(&Platform::parse("linux/arm/v8").unwrap()), "v7 runs on v8");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The parts that short names leave out, and their defaults.
+//! The defaults for the parts that short names omit.
 
 use super::{
     ManifestReference, Reference, RegistryName, Repository, RepositoryName, Tag, check_text,
@@ -6,8 +6,8 @@ use super::{
 };
 use crate::error::{ParseError, Result};
 
-/// The defaults for the parts that a short name leaves out: registry, namespace and tag. They apply
-/// only where a value of this type is used.
+/// The defaults for the parts that a short name omits: registry, namespace and tag. The defaults
+/// apply only where a value of this type is used.
 ///
 /// ```
 /// use longshore_core::Defaults;
@@ -25,17 +25,17 @@ use crate::error::{ParseError, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Defaults {
-    /// The registry of a name that does not begin with one.
+    /// The registry of a name that does not begin with a registry.
     pub registry: RegistryName,
-    /// The namespace of names of one part at [`registry`](Self::registry), but at no other
-    /// registry. `None` leaves such names unchanged.
+    /// The namespace for names without a slash at [`registry`](Self::registry), but not at other
+    /// registries. `None` leaves such names unchanged.
     pub namespace: Option<RepositoryName>,
     /// The tag that [`tagged`](Self::tagged) adds.
     pub tag: Tag,
 }
 
 impl Defaults {
-    /// Returns Docker's defaults: `docker.io`, `library`, `latest`.
+    /// Returns the defaults of Docker: `docker.io`, `library` and `latest`.
     #[must_use]
     pub fn docker() -> Self {
         Self {
@@ -45,15 +45,16 @@ impl Defaults {
         }
     }
 
-    /// Returns Docker's defaults, overridden by the environment variables
+    /// Returns the defaults of Docker, overridden by the environment variables
     /// `LONGSHORE_DEFAULT_REGISTRY`, `LONGSHORE_DEFAULT_NAMESPACE` and `LONGSHORE_DEFAULT_TAG`.
     ///
-    /// An empty namespace means none; the other two variables are ignored if empty. A registry
-    /// other than Docker Hub has no namespace unless one is set. The program reads these variables;
-    /// the library reads them only in this function.
+    /// An empty `LONGSHORE_DEFAULT_NAMESPACE` means no namespace. The other two variables are
+    /// ignored if they are empty. A registry other than Docker Hub has no namespace unless the
+    /// variable sets one. The CLI reads these variables. The library reads them only in this
+    /// function.
     ///
     /// # Errors
-    /// [`ParseError`] that names the variable.
+    /// [`ParseError`] with the name of the variable.
     pub fn from_environment() -> Result<Self, ParseError> {
         Self::from_variables(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
@@ -77,14 +78,15 @@ impl Defaults {
         Ok(defaults)
     }
 
-    /// Parses a reference, and adds the registry and the namespace that it leaves out. Adds no tag.
+    /// Parses a reference, and adds the registry and the namespace if the text omits them. Adds no
+    /// tag.
     ///
     /// The first part is the registry if it is `localhost` or contains a `.`, a `:` or an
-    /// upper-case letter. Docker Hub has no names of one part: they get `library/`, even if it is
-    /// not the default registry.
+    /// upper-case letter. Names without a slash at Docker Hub get the namespace `library`, even if
+    /// Docker Hub is not the default registry.
     ///
     /// # Errors
-    /// [`ParseError`] that quotes the text and names the problem.
+    /// [`ParseError`] with the text and the reason.
     pub fn parse(&self, text: &str) -> Result<Reference, ParseError> {
         check_text(text)?;
         let (rest, suffix) = split_suffix(text);
@@ -108,20 +110,20 @@ impl Defaults {
     /// Parses a repository, in the same way as [`parse`](Self::parse).
     ///
     /// # Errors
-    /// [`ParseError`] as for [`parse`](Self::parse), and if the text has a tag or a digest.
+    /// Same as [`parse`](Self::parse), and [`ParseError`] if the text has a tag or a digest.
     pub fn repository(&self, text: &str) -> Result<Repository, ParseError> {
         self.parse(text)?.only_repository(text)
     }
 
-    /// Returns a reference to a manifest: the same reference, with the default tag if it has
-    /// neither a tag nor a digest.
+    /// Converts a reference to a [`ManifestReference`]. Adds the default tag if the reference has
+    /// no tag and no digest.
     #[must_use]
     pub fn tagged(&self, reference: Reference) -> ManifestReference {
         ManifestReference::or_tag(reference, self.tag.clone())
     }
 
-    /// Returns the shortest text that [`parse`](Self::parse) turns into this reference. If no
-    /// shorter text does, this is the full text.
+    /// Returns the shortest text that [`parse`](Self::parse) converts to this reference. If no
+    /// shorter text exists, returns the full text.
     ///
     /// ```
     /// use longshore_core::{Defaults, Reference};
@@ -141,7 +143,7 @@ impl Defaults {
             .map_or(whole.clone(), str::to_owned)
     }
 
-    /// Returns the namespace of names of one part at a registry.
+    /// Returns the namespace for names without a slash at a registry.
     fn namespace_at(&self, registry: &RegistryName) -> Option<RepositoryName> {
         if *registry == self.registry {
             return self.namespace.clone();
@@ -157,7 +159,7 @@ impl Default for Defaults {
 }
 
 impl Reference {
-    /// Parses a reference as Docker's users write it, with [`Defaults::docker`]. Adds no tag.
+    /// Parses a reference in the short form of Docker, with [`Defaults::docker`]. Adds no tag.
     ///
     /// ```
     /// use longshore_core::Reference;
@@ -167,30 +169,30 @@ impl Reference {
     /// ```
     ///
     /// # Errors
-    /// [`ParseError`] that quotes the text and names the problem.
+    /// [`ParseError`] with the text and the reason.
     pub fn familiar(text: &str) -> Result<Self, ParseError> {
         Defaults::docker().parse(text)
     }
 }
 
 impl Repository {
-    /// Parses a repository as Docker's users write it; see [`Reference::familiar`].
+    /// Parses a repository in the short form of Docker, same as [`Reference::familiar`].
     ///
     /// # Errors
-    /// [`ParseError`] as for [`Reference::familiar`], and if the text has a tag or a digest.
+    /// Same as [`Reference::familiar`], and [`ParseError`] if the text has a tag or a digest.
     pub fn familiar(text: &str) -> Result<Self, ParseError> {
         Defaults::docker().repository(text)
     }
 }
 
-/// Source: distribution/reference, "splitDockerDomain".
+/// Returns true if the first part of a name is a registry (distribution, `splitDockerDomain`).
 fn names_registry(first: &str) -> bool {
     first == "localhost"
         || first.contains(['.', ':', '['])
         || first.contains(|c: char| c.is_ascii_uppercase())
 }
 
-/// Builds the error for the value of a variable.
+/// Builds the error for an invalid value of a variable.
 fn of(variable: &'static str, text: &str, error: &ParseError) -> ParseError {
     ParseError::new(variable, text, error.to_string())
 }
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_applies_to_names_of_one_part_at_the_default_registry() {
+    fn the_namespace_applies_to_names_without_a_slash_at_the_default_registry() {
         let mut defaults = Defaults::docker();
         defaults.registry = RegistryName::parse("r.example").unwrap();
         for (text, whole) in [

@@ -7,9 +7,9 @@ use crate::error::{ParseError, Result};
 
 /// A reference to a manifest: a repository with a tag, a digest, or both.
 ///
-/// A [`Reference`] becomes one when it has a tag or a digest: by [`Reference::or_latest`], by
-/// [`Defaults::tagged`](super::Defaults::tagged), or by `try_from`, which refuses a reference with
-/// neither. `FromStr` parses `registry/name:tag` and `registry/name[:tag]@digest`.
+/// [`Reference::or_latest`] and [`Defaults::tagged`](super::Defaults::tagged) convert a
+/// [`Reference`], and add a tag if necessary. `try_from` refuses a reference that has no tag and no
+/// digest. `FromStr` parses `registry/name:tag` and `registry/name[:tag]@digest`.
 ///
 /// ```
 /// use longshore_core::{ManifestReference, Reference};
@@ -39,7 +39,7 @@ impl ManifestReference {
         Self { reference, selector }
     }
 
-    /// Adds `tag` to a reference that has neither tag nor digest.
+    /// Converts a reference. Adds `tag` if the reference has no tag and no digest.
     pub(super) fn or_tag(reference: Reference, tag: Tag) -> Self {
         match reference.selector() {
             Some(selector) => Self { reference, selector },
@@ -59,13 +59,14 @@ impl ManifestReference {
         self.reference.registry()
     }
 
-    /// Returns the selector to request: the digest if there is one, else the tag.
+    /// Returns the selector to request: the digest if there is one, or else the tag.
     #[must_use]
     pub fn selector(&self) -> &TagOrDigest {
         &self.selector
     }
 
-    /// Returns the tag, if there is one. If there is also a digest, the tag selects nothing.
+    /// Returns the tag, if there is one. If there is also a digest, the tag is not used to select
+    /// the manifest.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         self.reference.tag()

@@ -1,7 +1,7 @@
 //! Names of registries, repositories, tags and manifests.
 //!
-//! Each part is parsed once and strictly, and is valid from then on. Only [`Defaults`] expands
-//! Docker's short names ("nginx").
+//! Each part is parsed strictly, so a value of these types is always valid. Only [`Defaults`]
+//! expands short names, such as `nginx`.
 
 mod defaults;
 mod manifest_reference;
@@ -29,7 +29,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Joins registry and name.
+    /// Creates a repository from its registry and name.
     #[must_use]
     pub fn new(registry: RegistryName, name: RepositoryName) -> Self {
         Self { registry, name }
@@ -66,9 +66,9 @@ impl FromStr for Repository {
 
 /// A repository with a tag, a digest, both or neither: `registry/name[:tag][@digest]`.
 ///
-/// References are ordered and hashed by their parts: registry, name, tag, digest. `FromStr`
-/// always reads the first part as the registry; [`Defaults`] parses short names. No tag is
-/// added implicitly: see [`Reference::or_latest`] and [`Defaults::tagged`].
+/// References are ordered and hashed by their parts: registry, name, tag, digest. `FromStr` always
+/// reads the first part as the registry. [`Defaults`] parses short names. A tag is added only by
+/// [`Reference::or_latest`] and [`Defaults::tagged`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     repository: Repository,
@@ -77,7 +77,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Creates a reference to a repository, without tag and digest.
+    /// Creates a reference to a repository, without a tag or a digest.
     #[must_use]
     pub fn new(repository: Repository) -> Self {
         Self { repository, tag: None, digest: None }
@@ -118,8 +118,8 @@ impl Reference {
         self
     }
 
-    /// Returns a reference to a manifest: the same reference, with the tag `latest` if it has
-    /// neither a tag nor a digest.
+    /// Converts this reference to a [`ManifestReference`]. Adds the tag `latest` if the reference
+    /// has no tag and no digest.
     #[must_use]
     pub fn or_latest(self) -> ManifestReference {
         ManifestReference::or_tag(self, Tag::latest())
@@ -155,7 +155,7 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// Returns the selector to request: the digest if there is one, else the tag.
+    /// Returns the selector to request: the digest if there is one, or else the tag.
     #[must_use]
     pub fn selector(&self) -> Option<TagOrDigest> {
         match (&self.digest, &self.tag) {
@@ -220,10 +220,10 @@ pub enum TagOrDigest {
 }
 
 impl TagOrDigest {
-    /// Parses a digest if the text has a colon, which no tag can have; otherwise a tag.
+    /// Parses a digest if the text has a colon, which no tag can have. Otherwise parses a tag.
     ///
     /// # Errors
-    /// [`ParseError`] of [`Digest::parse`] or [`Tag::parse`].
+    /// Same as [`Digest::parse`] or [`Tag::parse`].
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         if text.contains(':') {
             Digest::parse(text).map(Self::Digest)
@@ -232,7 +232,7 @@ impl TagOrDigest {
         }
     }
 
-    /// Returns the tag, if it is one.
+    /// Returns the tag, if the selector is a tag.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         match self {
@@ -241,7 +241,7 @@ impl TagOrDigest {
         }
     }
 
-    /// Returns the digest, if it is one.
+    /// Returns the digest, if the selector is a digest.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         match self {
@@ -297,8 +297,8 @@ impl Suffix<'_> {
     }
 }
 
-/// Splits off the digest after the first `@`, and the tag after the last `:`. A colon before the
-/// last `/` belongs to the registry's port.
+/// Splits off the digest after the first `@`, and the tag after the first `:` of the last part. A
+/// colon before the last `/` belongs to the port of the registry.
 fn split_suffix(text: &str) -> (&str, Suffix<'_>) {
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
@@ -311,14 +311,14 @@ fn split_suffix(text: &str) -> (&str, Suffix<'_>) {
     }
 }
 
-/// Refuses errors in the text as a whole, with advice.
+/// Refuses a text with a common mistake, and gives advice in the error.
 fn check_text(text: &str) -> Result<(), ParseError> {
     let bad = |reason: &'static str| ParseError::new("reference", text, reason);
     if text.is_empty() {
         return Err(bad("it is empty"));
     }
     if let Some(at) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(bad("a space or control character").at(at));
+        return Err(bad("spaces and control characters are not allowed").at(at));
     }
     if text.starts_with('/') {
         // `$REGISTRY/image` with an unset variable must not become an image of Docker Hub.
@@ -339,8 +339,8 @@ fn check_text(text: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Converts the error of a part into one that quotes the whole text, so that users recognize their
-/// input.
+/// Converts the error of a part to an error that quotes the whole text, so that users recognize
+/// their input.
 fn within(text: &str, part: &ParseError) -> ParseError {
     ParseError::new("reference", text, part.to_string())
 }

@@ -6,8 +6,8 @@ use crate::error::{ParseError, Result, parsed_text};
 /// A registry's address, `host[:port]`. The host is a name, an IPv4 address, or an IPv6 address in
 /// brackets.
 ///
-/// It is stored in lower case. The aliases of Docker Hub are the same name: `index.docker.io`,
-/// `registry-1.docker.io` and `registry.hub.docker.com` parse as `docker.io`.
+/// The name is stored in lower case. The aliases of Docker Hub (`index.docker.io`,
+/// `registry-1.docker.io` and `registry.hub.docker.com`) are parsed as `docker.io`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegistryName {
     text: Arc<str>,
@@ -18,7 +18,7 @@ impl RegistryName {
     /// Parses `host[:port]`.
     ///
     /// # Errors
-    /// [`ParseError`] if the host or the port breaks its grammar.
+    /// [`ParseError`] if the host or the port is invalid.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("registry", text, reason);
         let (host, port) = split_port(text)?;
@@ -92,7 +92,7 @@ impl RegistryName {
     }
 }
 
-/// Splits at the colon that is not part of an IPv6 address.
+/// Splits the host from the port at the colon that is not part of an IPv6 address.
 fn split_port(text: &str) -> Result<(&str, Option<&str>), ParseError> {
     let bad = |reason: &'static str| ParseError::new("registry", text, reason);
     if text.starts_with('[') {
@@ -123,7 +123,7 @@ fn check_host(host: &str, text: &str) -> Result<(), ParseError> {
         return Err(bad("the host is longer than 253 characters"));
     }
     if let Some(at) = host.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))) {
-        return Err(bad("a host has letters, digits, '.' and '-' only").at(at));
+        return Err(bad("a host may contain only letters, digits, '.' and '-'").at(at));
     }
     let good = |label: &str| {
         (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')

@@ -4,7 +4,7 @@ use crate::error::{ParseError, Result, parsed_text};
 
 /// A repository's name within its registry, such as `library/nginx`.
 ///
-/// Its parts cannot be `.` or `..`, nor start with `_`, so it is safe as a relative path.
+/// A name is safe as a relative path, because no part is `.` or `..`, and no part starts with `_`.
 ///
 /// Source: distribution-spec v1.1.1, "Pulling manifests".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,7 +14,7 @@ impl RepositoryName {
     /// Parses a repository name.
     ///
     /// # Errors
-    /// [`ParseError`] that names the invalid part and the reason.
+    /// [`ParseError`] with the position and the reason.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("repository name", text, reason);
         if text.is_empty() {
@@ -43,18 +43,18 @@ impl RepositoryName {
         &self.0
     }
 
-    /// Returns the parts between the slashes, at least one.
+    /// Returns the parts between the slashes. There is at least one part.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// Returns everything before the last slash, if there is one.
+    /// Returns the text before the last slash, if there is a slash.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.0.rsplit_once('/').map(|(namespace, _)| namespace)
     }
 
-    /// Returns true if the name is in this namespace, or in one below it.
+    /// Returns true if the name is in this namespace, or in a namespace below it.
     #[must_use]
     pub fn is_below(&self, namespace: &str) -> bool {
         self.0.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
@@ -67,7 +67,8 @@ impl RepositoryName {
     }
 }
 
-/// Checks `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`. The error has the offset at which the match ends.
+/// Checks that a part matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`. The error contains the offset at
+/// which the match ends.
 fn check_component(component: &str) -> Result<(), (usize, &'static str)> {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::error::{ParseError, Result, parsed_text};
 
-/// A name that people give to a manifest within a repository, such as `v1.2`.
+/// A name for a manifest within a repository, such as `v1.2`.
 ///
 /// Source: distribution-spec v1.1.1, "Pulling manifests": `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,5 +46,5 @@ impl Tag {
 
 parsed_text!(Tag, serde);
 
-/// 128 characters, from the grammar.
+/// 128 characters: the limit of the grammar.
 const MAX_LENGTH: usize = 128;

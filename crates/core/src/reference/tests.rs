@@ -7,7 +7,7 @@ use super::*;
 const SHA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 #[test]
-fn familiar_names_expand_as_docker_expands_them() {
+fn familiar_names_are_expanded_as_in_docker() {
     for (text, whole) in [
         ("nginx", "docker.io/library/nginx"),
         ("nginx:1.27", "docker.io/library/nginx:1.27"),
@@ -28,7 +28,7 @@ fn familiar_names_expand_as_docker_expands_them() {
 }
 
 #[test]
-fn a_reference_may_have_a_tag_and_a_digest_which_takes_precedence() {
+fn the_digest_of_a_reference_takes_precedence_over_its_tag() {
     let reference = Reference::familiar(&format!("ghcr.io/a/b:v1@{SHA}")).unwrap();
     assert_eq!(reference.tag().unwrap().as_str(), "v1");
     assert_eq!(reference.selector().unwrap().to_string(), SHA);
@@ -36,7 +36,7 @@ fn a_reference_may_have_a_tag_and_a_digest_which_takes_precedence() {
 }
 
 #[test]
-fn no_default_is_added_unless_requested() {
+fn a_default_tag_is_added_only_if_requested() {
     let reference = Reference::familiar("ghcr.io/a/b").unwrap();
     assert_eq!(reference.selector(), None);
     assert_eq!(reference.clone().or_latest().to_string(), "ghcr.io/a/b:latest");
@@ -48,7 +48,7 @@ fn no_default_is_added_unless_requested() {
 }
 
 #[test]
-fn bad_references_are_refused_with_a_reason() {
+fn invalid_references_are_refused_with_a_reason() {
     let long_tag = format!("ghcr.io/a:{}", "t".repeat(129));
     let long_name = format!("ghcr.io/{}", "a".repeat(256));
     for (text, reason) in [

@@ -17,9 +17,9 @@ use crate::store::Source;
 /// From an index, selects the image that fits best. A single image is returned if its configuration
 /// fits the platform. A manifest that is not an image fits every platform.
 ///
-/// The best fit is an image for exactly that platform, or otherwise one for the newest of the older
-/// processors of the same architecture: `arm/v6` if `arm/v7` is wanted and missing. If no entry
-/// that states its platform fits, the configurations of the entries without a platform are read.
+/// The best fit is an image for exactly this platform, or otherwise an image for the newest older
+/// processor of the same architecture, such as `arm/v6` if `arm/v7` is missing. If no entry with a
+/// platform fits, the configurations of the entries without a platform are read.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the available platforms; the errors of the source.
@@ -46,17 +46,17 @@ pub async fn select_image(
     }
 }
 
-/// Lists the images that a manifest offers, each with its platform. For an index, these are its
-/// images and those of the indexes it lists. For an image, it is the image itself.
+/// Lists the images that a manifest offers, each with its platform. For an index, the list contains
+/// its images and the images of nested indexes. For an image, the list contains only the image.
 ///
-/// Each descriptor is that of an image's manifest as stored. If an index does not state the
+/// Each descriptor describes the stored manifest of an image. If an index does not state the
 /// platform of an image, the configuration of the image is read. Attestations and artifacts are not
-/// images and are not listed. An index that is listed several times is read once.
+/// listed. An index that is listed several times is read only once.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) for indexes nested more than four deep;
-/// [`TooLarge`](ErrorKind::TooLarge) for more nested manifests than real indexes have; the errors
-/// of the source.
+/// [`Invalid`](ErrorKind::Invalid) if indexes are nested more than four levels deep;
+/// [`TooLarge`](ErrorKind::TooLarge) if there are more nested manifests than in real indexes; the
+/// errors of the source.
 pub async fn list_images(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,
@@ -73,7 +73,7 @@ pub async fn list_images(
         None => Ok(listing.images),
         Some(deepest) => Err(Error::new(ErrorKind::Invalid)
             .at(deepest.digest())
-            .detail(format!("indexes are nested more than {DEPTH} deep"))),
+            .detail(format!("indexes are nested more than {DEPTH} levels deep"))),
     }
 }
 
@@ -126,15 +126,15 @@ impl<S: Source + ?Sized> Listing<'_, S> {
     }
 }
 
-/// Returns the platform of a schema 1 image. The operating system is that of its newest v1 image,
-/// or Linux if it states none.
+/// Returns the platform of a schema 1 image. The operating system is that of the newest v1 image,
+/// or Linux if the v1 image states none.
 fn platform_of(schema1: &Schema1) -> Result<Platform> {
     let newest = schema1.ancestors()?.into_iter().next();
     let os = newest.and_then(|ancestor| ancestor.os).unwrap_or_else(|| "linux".to_owned());
     Ok(Platform::new(&os, &schema1.architecture, None))
 }
 
-/// Maximum nesting depth. Real indexes nest at most two deep.
+/// Maximum nesting depth. Real indexes nest at most two levels deep.
 const DEPTH: usize = 4;
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_single_image_is_a_list_of_one_with_its_own_digest() {
+    async fn the_list_for_a_single_image_contains_only_the_image() {
         let store = Memory::new();
         let only = image(&store, "linux/arm/v7").await;
         let found = listed(&store, &only).await;
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!((found[0].0.as_str(), &found[0].1.digest), ("linux/arm/v7", &only.digest));
         assert!(
             found[0].1.platform.as_ref().unwrap().extra.is_empty(),
-            "only the platform of its config"
+            "other fields of the config are omitted"
         );
     }
 
@@ -241,7 +241,7 @@ mod tests {
             let blob = store.push_bytes(media_type.parse().unwrap(), content).await;
             entries.push(blob.unwrap());
         }
-        // A missing manifest, and a layer by its media type.
+        // An entry with the media type of a layer, whose content is missing.
         entries.push(Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"missing"));
         let index = Pack::index(entries).push(&store, None).await.unwrap();
         assert_eq!(listed(&store, &index).await.len(), 1);

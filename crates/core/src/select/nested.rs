@@ -1,4 +1,4 @@
-//! Nested indexes.
+//! Searches nested indexes.
 
 use std::collections::HashSet;
 
@@ -11,13 +11,13 @@ use crate::manifest::{Index, MANIFEST_LIMIT, Manifest, RawManifest, is_attestati
 use crate::platform::{Fit, Platform};
 use crate::store::Source;
 
-/// Returns the image of an index that fits a platform best. The index may list it directly or
-/// through nested indexes. If several fit equally well, the one at the lowest depth is returned.
+/// Returns the image of an index that fits a platform best. The image may be listed directly or in
+/// a nested index. If several images fit equally well, the least nested image is returned.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms of all images;
-/// [`TooLarge`](ErrorKind::TooLarge) for more nested manifests than real indexes have; the errors
-/// of the source.
+/// [`TooLarge`](ErrorKind::TooLarge) if there are more nested manifests than in real indexes; the
+/// errors of the source.
 pub(crate) async fn image_in(
     source: &(impl Source + ?Sized),
     index: &Index,
@@ -53,8 +53,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Examines the indexes of one level. Returns the indexes nested in them, unless no better fit
-    /// is possible.
+    /// Examines the indexes of one level. Returns the entries of nested indexes, or nothing if an
+    /// image fits exactly.
     fn examine<'i>(&mut self, level: &'i [Index]) -> Vec<&'i Descriptor> {
         for (fit, image) in level.iter().filter_map(|index| index.best_for(self.platform)) {
             self.offer(fit, image);
@@ -97,8 +97,9 @@ impl Search<'_> {
     }
 }
 
-/// The manifests below an index, each read once. Limits their number and size: a few manifests may
-/// list each other many times, and a registry may invent any number of them.
+/// The manifests below an index. Each manifest is read only once, because a few manifests may list
+/// each other many times. Their number and total size are limited, because a registry may invent
+/// any number of manifests.
 pub(crate) struct Below<'a, S: ?Sized> {
     source: &'a S,
     seen: HashSet<Digest>,
@@ -114,12 +115,13 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
         self.source
     }
 
-    /// Reads the manifest of an entry. Returns `None` if it was read before, or if the entry is a
-    /// blob, which an index may also list. An entry with the media type of a layer is not read.
+    /// Reads the manifest of an entry. Returns `None` if the manifest was read before, or if the
+    /// entry is a blob, which an index may also list. An entry with the media type of a layer is
+    /// not read.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] manifests or [`SIZE`] bytes; an error of
-    /// the source.
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] manifests or [`SIZE`] bytes; the errors
+    /// of the source.
     pub(crate) async fn manifest(&mut self, entry: &Descriptor) -> Result<Option<RawManifest>> {
         let digest = &entry.digest;
         if entry.media_type.is_layer() || !self.seen.insert(digest.clone()) {
@@ -127,7 +129,7 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
         }
         self.check(digest)?;
         if graph::is_blob(self.source, entry).await? {
-            // Finding out that the entry is a blob may have read its content.
+            // `is_blob` may have read the content of the entry.
             let size = usize::try_from(entry.size).ok().filter(|size| *size <= MANIFEST_LIMIT);
             self.size += size.unwrap_or_default();
             return Ok(None);
@@ -143,16 +145,16 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
             return Ok(());
         }
         Err(Error::new(ErrorKind::TooLarge).at(digest).detail(format!(
-            "an index may contain at most {COUNT} manifests, of {SIZE} bytes in total"
+            "the index lists more than {COUNT} manifests, or more than {SIZE} bytes in total"
         )))
     }
 }
 
-/// 1,000 manifests.
+/// 1,000 manifests: far more than in real indexes.
 pub(crate) const COUNT: usize = 1_000;
-/// 32 MiB.
+/// 32 MiB: the size of four manifests of maximum size.
 const SIZE: usize = 4 * MANIFEST_LIMIT;
-/// Maximum nesting depth: 4. Real indexes nest at most two deep.
+/// Maximum nesting depth: 4. Real indexes nest at most two levels deep.
 const DEPTH: usize = 4;
 
 #[cfg(test)]
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_index_with_a_platform_is_searched_like_any_other() {
+    async fn an_index_with_a_platform_is_searched_like_other_indexes() {
         let store = Memory::new();
         let arm = image(&store, "linux/arm64").await;
         let mut inner = Pack::index(vec![arm.clone()]).push(&store, None).await.unwrap();

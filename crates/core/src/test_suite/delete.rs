@@ -1,4 +1,4 @@
-//! The contract for deleting.
+//! The contract for deletes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Image;
 use super::tag;
 
-/// Removing one tag keeps the manifest and its other tags. This also holds if the store cannot
+/// Removing one tag keeps the manifest and its other tags. This is also true if the store cannot
 /// delete tags, and `untag` uses a placeholder.
 pub async fn an_untag_keeps_the_other_tags(store: Arc<dyn Delete>) {
     let image = Image::small(1).build();
@@ -24,8 +24,7 @@ pub async fn an_untag_keeps_the_other_tags(store: Arc<dyn Delete>) {
     image.assert_in(&*store, &image.root.digest().clone().into()).await;
 }
 
-/// A deleted manifest no longer exists, neither by digest nor by any of its tags. Other manifests
-/// stay.
+/// A deleted manifest can no longer be read by its digest or by its tags. Other manifests stay.
 pub async fn deleting_a_manifest_deletes_its_tags(store: Arc<dyn Delete>) {
     let (deleted, kept) = (Image::small(1).build(), Image::small(2).build());
     deleted.push(&*store, Some(&tag("v1"))).await;
@@ -40,7 +39,7 @@ pub async fn deleting_a_manifest_deletes_its_tags(store: Arc<dyn Delete>) {
     kept.assert_in(&*store, &tag("v2").into()).await;
 }
 
-/// A deleted signature is no longer listed, and its subject stays.
+/// A deleted referrer is no longer listed, and its subject stays.
 pub async fn a_deleted_referrer_is_no_longer_listed(store: Arc<dyn Delete>) {
     let subject = Image::small(1).build();
     subject.push(&*store, Some(&tag("v1"))).await;
@@ -55,7 +54,7 @@ pub async fn a_deleted_referrer_is_no_longer_listed(store: Arc<dyn Delete>) {
     subject.assert_in(&*store, &tag("v1").into()).await;
 }
 
-/// A deleted blob no longer exists if the store removes blobs. Otherwise it stays complete.
+/// A deleted blob no longer exists if the store removes blobs. Otherwise, the blob stays complete.
 pub async fn a_deleted_blob_no_longer_exists(store: Arc<dyn Delete>) {
     let content = Bytes::from_static(b"deleted");
     let pushed = store.push_bytes(MediaType::OCTET_STREAM, content.clone()).await;
@@ -70,7 +69,8 @@ pub async fn a_deleted_blob_no_longer_exists(store: Arc<dyn Delete>) {
     }
 }
 
-/// Removing missing content fails with `NotFound`.
+/// A delete of missing content fails with `NotFound`. For tags and blobs, `Unsupported` is also
+/// allowed.
 pub async fn missing_content_cannot_be_deleted(store: Arc<dyn Delete>) {
     Image::small(1).build().push(&*store, Some(&tag("v1"))).await;
     let missing = Digest::sha256(b"missing");
@@ -97,7 +97,8 @@ pub async fn deleted_content_can_be_pushed_again(store: Arc<dyn Delete>) {
     image.assert_in(&*store, &tag("v1").into()).await;
 }
 
-/// Returns true if the store deleted the content, and false if it does not support deleting it.
+/// Returns true if the store deleted the content, and false if the store does not support this
+/// delete.
 fn removed(result: Result<(), Error>) -> bool {
     match result {
         Ok(()) => true,

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Owns one function for each rule of the contract in [`Source`](crate::Source), [`Target`] and
-//! [`Delete`], the macros that create named tests from them, and the images that they push. Stores
-//! may behave differently in some points, for example by checking the children of a manifest or by
-//! never removing blobs. The functions accept each allowed behavior.
+//! [`Delete`], the macros that create named tests from these functions, and the images that the
+//! tests push. Stores may behave differently in some points. For example, some stores check the
+//! children of a manifest, and some never remove blobs. The functions accept every allowed
+//! behavior.
 
 #![allow(
     clippy::expect_used,
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use crate::{Delete, Tag, Target};
 
-/// A new, empty store, and values that must live as long as it does, such as its folder or its
+/// A new, empty store, and values that must live as long as the store, such as its folder or its
 /// server.
 pub struct Fresh<S: ?Sized> {
     store: Arc<S>,
@@ -45,19 +46,19 @@ pub struct Fresh<S: ?Sized> {
 }
 
 impl Fresh<dyn Delete> {
-    /// Wraps a store that needs nothing else.
+    /// Wraps a store that requires no other value.
     #[must_use]
     pub fn of(store: impl Delete + 'static) -> Self {
         Self::keeping(store, ())
     }
 
-    /// Wraps a store, and a value to drop after it.
+    /// Wraps a store, and a value that is dropped after the store.
     #[must_use]
     pub fn keeping(store: impl Delete + 'static, keep: impl Any) -> Self {
         Self::shared(Arc::new(store), keep)
     }
 
-    /// Wraps a shared store, and a value to drop after it.
+    /// Wraps a shared store, and a value that is dropped after the store.
     #[must_use]
     pub fn shared(store: Arc<dyn Delete>, keep: impl Any) -> Self {
         Self { store, keep: Box::new(keep) }
@@ -65,7 +66,7 @@ impl Fresh<dyn Delete> {
 }
 
 impl Fresh<dyn Target> {
-    /// Wraps a store that does not delete content, and a value to drop after it.
+    /// Wraps a store that does not delete content, and a value that is dropped after the store.
     #[must_use]
     pub fn without_delete(store: impl Target + 'static, keep: impl Any) -> Self {
         Self { store: Arc::new(store), keep: Box::new(keep) }
@@ -93,7 +94,7 @@ fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
 }
 
-/// Creates a test for each named function. Used by the macros of the suites.
+/// Creates a test for each named function. The macros of the suites use this macro.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! suite_tests {
@@ -129,14 +130,14 @@ macro_rules! target_suite {
                     blobs_of_every_size_are_returned_unchanged,
                     a_missing_blob_is_not_found_when_opened,
                     a_blob_of_another_size_is_never_returned_whole,
-                    ranges_of_a_blob_are_its_bytes,
+                    a_range_of_a_blob_returns_exactly_its_bytes,
                     a_range_beyond_the_end_is_invalid,
                     a_manifest_keeps_its_exact_bytes,
                     unknown_manifests_are_not_found,
-                    tags_are_ordered_and_start_after_the_given_one,
-                    many_tags_are_each_listed_once,
+                    tags_are_ordered_and_start_after_the_given_tag,
+                    each_of_many_tags_is_listed_once,
                     referrers_are_listed_and_filtered,
-                    content_without_referrers_has_an_empty_listing,
+                    content_without_referrers_has_an_empty_list_of_referrers,
                 ]
             );
             $crate::suite_tests!(
@@ -145,19 +146,19 @@ macro_rules! target_suite {
                 [
                     pushed_content_is_held,
                     every_kind_of_body_is_accepted,
-                    a_damaged_push_leaves_nothing,
-                    a_damaged_push_does_not_change_existing_content,
+                    a_push_of_damaged_content_leaves_nothing,
+                    a_push_of_damaged_content_does_not_change_existing_content,
                     a_broken_stream_leaves_nothing,
-                    every_computable_digest_is_accepted,
-                    pushing_twice_has_the_same_effect_as_once,
+                    every_supported_digest_algorithm_is_accepted,
+                    two_pushes_have_the_same_effect_as_one,
                     parallel_pushes_of_one_blob_succeed,
                     parallel_pushes_of_many_blobs_are_all_stored,
-                    parallel_tags_are_all_kept,
+                    tags_that_are_pushed_in_parallel_are_all_kept,
                     a_tag_moves_and_the_old_manifest_stays,
                     a_push_without_a_tag_sets_no_tag,
                     an_index_is_stored_with_its_children,
                     a_manifest_with_missing_children_is_accepted_or_stays_invisible,
-                    a_referrer_may_come_before_its_subject,
+                    a_referrer_may_be_pushed_before_its_subject,
                     a_mount_from_a_missing_repository_fails,
                     content_that_cannot_be_mounted_is_sent,
                 ]

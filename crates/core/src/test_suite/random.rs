@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 
-/// A generator of reproducible numbers: the same seed gives the same sequence. Not for secrets.
+/// A generator of reproducible numbers: the same seed results in the same sequence. The numbers are
+/// not suitable for secrets.
 ///
 /// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Starts a sequence.
+    /// Creates a generator from a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -41,7 +42,7 @@ impl Random {
     }
 }
 
-/// Returns `length` bytes determined by `seed`.
+/// Returns `length` bytes that depend only on `seed`.
 #[must_use]
 pub fn bytes(seed: u64, length: usize) -> Bytes {
     Random::new(seed).bytes(length)
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sequence_matches_the_published_one() {
+    fn the_first_number_matches_the_published_value() {
         assert_eq!(Random::new(0).next_u64(), 0xe220_a839_7b1d_cdaf);
     }
 }

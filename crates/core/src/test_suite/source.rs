@@ -1,4 +1,4 @@
-//! The contract for reading.
+//! The contract for reads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub async fn a_missing_blob_is_not_found_when_opened(store: Arc<dyn Target>) {
     assert_eq!(store.blob_size(&missing.digest).await.unwrap(), None);
 }
 
-/// With a wrong size in the descriptor, reading fails and never returns the last byte.
+/// If the descriptor has a wrong size, a read fails and never returns the last byte.
 pub async fn a_blob_of_another_size_is_never_returned_whole(store: Arc<dyn Target>) {
     let (descriptor, _) = push(&*store, 100).await;
     for size in [99, 101] {
@@ -48,7 +48,7 @@ pub async fn a_blob_of_another_size_is_never_returned_whole(store: Arc<dyn Targe
 }
 
 /// A range returns the bytes from its start up to its end, which is exclusive.
-pub async fn ranges_of_a_blob_are_its_bytes(store: Arc<dyn Target>) {
+pub async fn a_range_of_a_blob_returns_exactly_its_bytes(store: Arc<dyn Target>) {
     let size = CHUNK_SIZE + 10;
     let (descriptor, content) = push(&*store, size).await;
     for range in [
@@ -79,7 +79,8 @@ pub async fn a_range_beyond_the_end_is_invalid(store: Arc<dyn Target>) {
     }
 }
 
-/// A manifest has exactly the pushed bytes, by tag and by digest, and `resolve` agrees.
+/// A manifest has exactly the pushed bytes, by tag and by digest, and `resolve` returns its
+/// descriptor.
 pub async fn a_manifest_keeps_its_exact_bytes(store: Arc<dyn Target>) {
     let image = Image::small(1)
         .field("org.example.unknown", serde_json::json!({"kept": [1, null]}))
@@ -94,7 +95,7 @@ pub async fn a_manifest_keeps_its_exact_bytes(store: Arc<dyn Target>) {
     }
 }
 
-/// Unknown tags and digests are not found, in an empty store and in a filled one.
+/// Unknown tags and digests are not found, in an empty store and in a store with content.
 pub async fn unknown_manifests_are_not_found(store: Arc<dyn Target>) {
     for pushed in [false, true] {
         if pushed {
@@ -109,9 +110,9 @@ pub async fn unknown_manifests_are_not_found(store: Arc<dyn Target>) {
     }
 }
 
-/// Tags are ordered by text. `after` leaves out the given tag and all tags before it, whether or
-/// not it exists.
-pub async fn tags_are_ordered_and_start_after_the_given_one(store: Arc<dyn Target>) {
+/// Tags are ordered by text. `after` excludes the given tag and all tags before it, even if the
+/// given tag does not exist.
+pub async fn tags_are_ordered_and_start_after_the_given_tag(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     for name in ["b", "V1", "a.1", "_x", "a", "10", "9"] {
         image.push(&*store, Some(&tag(name))).await;
@@ -125,7 +126,7 @@ pub async fn tags_are_ordered_and_start_after_the_given_one(store: Arc<dyn Targe
 }
 
 /// A listing of several pages contains every tag once.
-pub async fn many_tags_are_each_listed_once(store: Arc<dyn Target>) {
+pub async fn each_of_many_tags_is_listed_once(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     image.push(&*store, None).await;
     let names: Vec<Tag> = (0..130).map(|n| tag(&format!("v{n:03}"))).collect();
@@ -140,7 +141,8 @@ pub async fn many_tags_are_each_listed_once(store: Arc<dyn Target>) {
     assert_eq!(listed, names);
 }
 
-/// Referrers have their artifact type and annotations, and the filter selects one type.
+/// Referrers are listed with their artifact type and annotations, and the filter selects one
+/// artifact type.
 pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
     let subject = Image::small(1).build();
     subject.push(&*store, Some(&tag("v1"))).await;
@@ -175,7 +177,7 @@ pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
 }
 
 /// The listing is empty for content without referrers, even if the content is missing.
-pub async fn content_without_referrers_has_an_empty_listing(store: Arc<dyn Target>) {
+pub async fn content_without_referrers_has_an_empty_list_of_referrers(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     image.push(&*store, Some(&tag("v1"))).await;
     for subject in [image.root.digest().clone(), Digest::sha256(b"missing")] {

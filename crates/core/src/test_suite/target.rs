@@ -1,4 +1,4 @@
-//! The contract for writing.
+//! The contract for writes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::tag;
 use super::{Content, Image};
 use crate::blob_file::Spooled;
 
-/// A store is empty before a push, and has the blob and the manifest after it.
+/// A store holds the blobs and the manifest of an image only after a push.
 pub async fn pushed_content_is_held(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     let nodes = || {
@@ -31,7 +31,7 @@ pub async fn pushed_content_is_held(store: Arc<dyn Target>) {
     }
 }
 
-/// Bytes, a file, another store's blob, its reader and a stream are all accepted.
+/// Bytes, a file, a blob of another store, a reader and a stream are all accepted.
 pub async fn every_kind_of_body_is_accepted(store: Arc<dyn Target>) {
     let elsewhere = Memory::new();
     for (seed, kind) in ["bytes", "file", "source", "reader", "stream"].iter().enumerate() {
@@ -51,9 +51,9 @@ pub async fn every_kind_of_body_is_accepted(store: Arc<dyn Target>) {
     }
 }
 
-/// Content that is shorter than its descriptor, longer or different is refused, and stays
+/// Content that does not match its descriptor (shorter, longer or different) is refused and stays
 /// invisible.
-pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
+pub async fn a_push_of_damaged_content_leaves_nothing(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let mut other = content.to_vec();
     other[CHUNK_SIZE / 2] ^= 1;
@@ -72,14 +72,14 @@ pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
     }
 }
 
-/// A damaged push of existing content does not change that content, whether or not the store reads
-/// the push.
-pub async fn a_damaged_push_does_not_change_existing_content(store: Arc<dyn Target>) {
+/// A push of damaged content does not change existing content, even if the store does not read the
+/// pushed content.
+pub async fn a_push_of_damaged_content_does_not_change_existing_content(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let pushed = store.push_blob(&descriptor, content.clone().into()).await;
     pushed.unwrap();
     let damaged = vec![0; content.len()];
-    // The push may succeed or fail: a store need not read content that it already has.
+    // The push may succeed or fail, because a store need not read content that it already has.
     drop(store.push_blob(&descriptor, Bytes::from(damaged).into()).await);
     assert_whole(&*store, &descriptor, &content).await;
 }
@@ -98,7 +98,7 @@ pub async fn a_broken_stream_leaves_nothing(store: Arc<dyn Target>) {
 }
 
 /// Content can be addressed by sha384 and sha512 as well as by sha256.
-pub async fn every_computable_digest_is_accepted(store: Arc<dyn Target>) {
+pub async fn every_supported_digest_algorithm_is_accepted(store: Arc<dyn Target>) {
     let content = random::bytes(1, 1000);
     for algorithm in Algorithm::ALL {
         let digest = algorithm.digest(&content);
@@ -110,7 +110,7 @@ pub async fn every_computable_digest_is_accepted(store: Arc<dyn Target>) {
 }
 
 /// A second push of the same content succeeds and changes nothing.
-pub async fn pushing_twice_has_the_same_effect_as_once(store: Arc<dyn Target>) {
+pub async fn two_pushes_have_the_same_effect_as_one(store: Arc<dyn Target>) {
     let index = Image::small_index(1);
     for _ in 0..2 {
         index.push(&*store, Some(&tag("v1"))).await;
@@ -148,9 +148,9 @@ pub async fn parallel_pushes_of_many_blobs_are_all_stored(store: Arc<dyn Target>
     }
 }
 
-/// Sixteen manifests tagged in parallel keep their tags: no change to the listing loses another
-/// one.
-pub async fn parallel_tags_are_all_kept(store: Arc<dyn Target>) {
+/// Sixteen manifests that are pushed with tags in parallel keep their tags. No change of the
+/// listing overwrites another change.
+pub async fn tags_that_are_pushed_in_parallel_are_all_kept(store: Arc<dyn Target>) {
     let images: Vec<Content> = (0..16).map(|n| Image::small(n).build()).collect();
     let name = |n: usize| tag(&format!("v{n:02}"));
     let pushes = images.iter().cloned().enumerate().map(|(n, image)| {
@@ -168,7 +168,8 @@ pub async fn parallel_tags_are_all_kept(store: Arc<dyn Target>) {
     join_all(checks).await;
 }
 
-/// A tag that is pushed again points at the new manifest. The old manifest still exists by digest.
+/// A tag that is pushed again points at the new manifest. The old manifest can still be read by its
+/// digest.
 pub async fn a_tag_moves_and_the_old_manifest_stays(store: Arc<dyn Target>) {
     let (old, new) = (Image::small(1).build(), Image::small(2).build());
     old.push(&*store, Some(&tag("v1"))).await;
@@ -178,7 +179,7 @@ pub async fn a_tag_moves_and_the_old_manifest_stays(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// A manifest pushed without a tag exists by digest only.
+/// A manifest that is pushed without a tag can be read only by its digest.
 pub async fn a_push_without_a_tag_sets_no_tag(store: Arc<dyn Target>) {
     let (named, nameless) = (Image::small(1).build(), Image::small(2).build());
     named.push(&*store, Some(&tag("v1"))).await;
@@ -188,7 +189,7 @@ pub async fn a_push_without_a_tag_sets_no_tag(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// An index is stored with its images. Each image exists by digest, and none of them is tagged.
+/// An index is stored with its images. Each image can be read by its digest and has no tag.
 pub async fn an_index_is_stored_with_its_children(store: Arc<dyn Target>) {
     let index = Image::small_index(1);
     index.push(&*store, Some(&tag("v1"))).await;
@@ -221,8 +222,9 @@ pub async fn a_manifest_with_missing_children_is_accepted_or_stays_invisible(
     }
 }
 
-/// A signature may be pushed before its subject, and is then listed as well.
-pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
+/// A signature may be pushed before its subject, and is listed before and after the push of the
+/// subject.
+pub async fn a_referrer_may_be_pushed_before_its_subject(store: Arc<dyn Target>) {
     let subject = Image::small(1).build();
     let signature = Image::small(2).subject(subject.root.descriptor()).build();
     signature.push(&*store, None).await;
@@ -234,7 +236,7 @@ pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
     }
 }
 
-/// A blob that the other repository lacks cannot be mounted, and does not appear.
+/// A blob that the other repository does not have cannot be mounted, and does not appear.
 pub async fn a_mount_from_a_missing_repository_fails(store: Arc<dyn Target>) {
     let (descriptor, _) = blob(1, 10);
     let mount = BlobBody::mount(missing_repository(&*store));
@@ -243,7 +245,7 @@ pub async fn a_mount_from_a_missing_repository_fails(store: Arc<dyn Target>) {
     assert_absent(&*store, &descriptor).await;
 }
 
-/// If the origin lacks a blob, the content is sent.
+/// If the origin does not have a blob, the content is sent.
 pub async fn content_that_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, 10);
     let body = BlobBody::from(content).with_origin(missing_repository(&*store));
@@ -252,7 +254,8 @@ pub async fn content_that_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
     assert_eq!(store.ensure_blob(&descriptor, mount).await.unwrap(), Pushed::Existing);
 }
 
-/// Returns a repository that does not exist, at the store's registry if it has one.
+/// Returns a repository that does not exist, at the registry of the store, if the store is at a
+/// registry.
 fn missing_repository(store: &dyn Target) -> Repository {
     let registry = store.origin().map_or("localhost:1", |origin| origin.registry().as_str());
     format!("{registry}/no/such").parse().unwrap()
@@ -263,7 +266,7 @@ fn blob(seed: u64, size: usize) -> (Descriptor, Bytes) {
     (Descriptor::from_bytes(MediaType::OCTET_STREAM, &content), content)
 }
 
-/// Returns the content as a stream of uneven chunks.
+/// Returns the content as a stream of several chunks.
 fn chunks(content: &Bytes) -> BlobStream {
     let chunks: Vec<_> =
         content.chunks(CHUNK_SIZE / 3 + 1).map(|chunk| Ok(content.slice_ref(chunk))).collect();

@@ -95,7 +95,7 @@ async fn tags(registry: &Registry) -> Vec<Tag> {
 }
 
 #[tokio::test]
-async fn other_tags_stay_whichever_way_the_tag_is_removed() {
+async fn other_tags_stay_with_both_methods_of_removal() {
     for (refuses_tags, how) in [(false, UntagMethod::Direct), (true, UntagMethod::Placeholder)] {
         let registry = Registry { refuses_tags, ..Registry::default() };
         let image = with_two_tags(&registry).await;

@@ -1,4 +1,4 @@
-//! Edits an image's documents to add layers, and changes nothing else.
+//! Edits an image's documents to add layers. All other content stays unchanged.
 
 use bytes::Bytes;
 use longshore_core::{
@@ -34,7 +34,7 @@ pub(super) struct Edited {
 /// Adds layers on top of an image.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if the number of layers differs from that of diff IDs.
+/// [`Invalid`](ErrorKind::Invalid) if the number of layers differs from the number of diff IDs.
 pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Edited> {
     let (layers, diff_ids) = (image.layers().count(), image.config().rootfs.diff_ids.len());
     if layers != diff_ids {
@@ -51,7 +51,7 @@ pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Ed
     Ok(Edited { manifest, config, config_bytes, layers })
 }
 
-/// Returns the configuration with additional diff IDs, and a history entry for each.
+/// Returns the config with additional diff IDs, and with a history entry for each new diff ID.
 fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     let mut config = Object::parse(image.config_bytes())?;
     let mut rootfs: Object = config.get("rootfs")?.unwrap_or_default();
@@ -66,7 +66,8 @@ fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     config.set("rootfs", &rootfs)?;
 
     let mut history: Vec<Box<RawValue>> = config.get("history")?.unwrap_or_default();
-    // If the history did not cover the layers below, readers would assign the new entries to those.
+    // The history is extended only if it covers all existing layers. Otherwise, readers would
+    // assign the new entries to existing layers.
     if image.config().non_empty_history().count() == image.layers().count() {
         let mut step = History::default();
         step.created.clone_from(&entry.created);
@@ -83,7 +84,7 @@ fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     config.bytes()
 }
 
-/// Returns the manifest with another configuration and with additional layers.
+/// Returns the manifest with another config and with additional layers.
 fn manifest(
     manifest: &RawManifest,
     config: &Descriptor,
@@ -101,7 +102,7 @@ fn manifest(
     RawManifest::from_bytes(document.bytes()?, Some(manifest.media_type().clone()))
 }
 
-/// Returns the index with one image replaced.
+/// Returns the index with the entry of one image replaced.
 pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Result<RawManifest> {
     let mut document = Object::parse(index.bytes())?;
     let mut entries: Vec<Object> = document.get("manifests")?.unwrap_or_default();
@@ -116,13 +117,14 @@ pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Resu
         return Err(Error::new(ErrorKind::Unsupported)
             .at(old)
             .detail("the image is in a nested index")
-            .with_hint("Append to the inner index, by its digest."));
+            .with_hint("Append to the nested index, by its digest."));
     }
     document.set("manifests", &entries)?;
     RawManifest::from_bytes(document.bytes()?, Some(index.media_type().clone()))
 }
 
-/// Makes a descriptor point at other content, and removes embedded data of the old content.
+/// Points a descriptor at other content, and removes the embedded data and the URLs of the old
+/// content.
 fn point_at(descriptor: &mut Object, new: &Descriptor) -> Result<()> {
     descriptor.set("digest", &new.digest)?;
     descriptor.set("size", &new.size)?;
@@ -154,8 +156,8 @@ pub(super) fn checked_time(text: &str) -> Result<String, ParseError> {
     if right { Ok(text.to_owned()) } else { Err(bad()) }
 }
 
-/// Returns true if the text consists of numbers with these digits and bounds, joined by a
-/// separator.
+/// Returns true if the text consists of numbers joined by a separator. Each bound states the number
+/// of digits, the minimum and the maximum.
 fn numbers(text: &str, between: char, bounds: &[(usize, u32, u32)]) -> bool {
     let parts: Vec<&str> = text.split(between).collect();
     parts.len() == bounds.len()
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_replaced_entry_changes() {
+    fn replacing_an_image_changes_only_its_index_entry() {
         let (old, other) = (Digest::sha256(b"old"), Digest::sha256(b"other"));
         let text = format!(
             r#"{{"schemaVersion":2,"unknown":1.10,"manifests":[{{"mediaType":"a/b","digest":"{old}","size":3,"platform":{{"os":"linux","architecture":"arm64","odd":1}},"data":"b2xk"}},{{"mediaType":"a/b","digest":"{other}","size":5}}]}}"#

@@ -11,7 +11,7 @@ use longshore_core::{
 use crate::compression::{Compression, UnpackLimits};
 use crate::layer::{UnpackResult, measure_tar};
 
-/// A layer that was read once, to measure it.
+/// A layer that was read once to compute its digests and sizes.
 pub(super) struct NewLayer {
     pub(super) digest: Digest,
     pub(super) size: u64,
@@ -46,7 +46,7 @@ impl NewLayer {
         Self { digest: descriptor.digest, size: descriptor.size, unpacked, origin }
     }
 
-    /// Returns its descriptor, with the media type of Docker's or OCI's layers.
+    /// Returns the layer's descriptor, with Docker's or OCI's media type.
     pub(super) fn descriptor(&self, docker: bool) -> Descriptor {
         let media_type = match (self.unpacked.compression, docker) {
             (Compression::None, false) => MediaType::OCI_LAYER,

@@ -1,7 +1,7 @@
 //! Adds layers on top of an image.
 //!
-//! Owns the edits of configuration, manifest and index. Everything else in these documents keeps
-//! its exact text. The copy engine and the store write the result, children before parents.
+//! Owns the edits of config, manifest and index. The rest of these documents keeps its exact text.
+//! The copy engine and the store write the result, children before parents.
 
 mod edit;
 mod layer;
@@ -22,8 +22,8 @@ use layer::NewLayer;
 
 /// Layers to be added on top of an image, and the history entry for them.
 ///
-/// The image keeps its other content: unknown fields, times to the nanosecond, the order of fields.
-/// The same input always gives the same digests, because the current time is not used.
+/// The image keeps its other content: unknown fields, times to the nanosecond, and the order of
+/// fields. The same input always gives the same digests, because the current time is not used.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -59,7 +59,7 @@ pub struct Append {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppendResult {
-    /// The manifest that the tag now points at: the image, or the index that lists it.
+    /// The manifest that the tag now points at: the image, or the index that lists the image.
     pub root: Descriptor,
     /// The image.
     pub image: Descriptor,
@@ -75,23 +75,23 @@ impl Append {
         Self::default()
     }
 
-    /// Adds a layer from a file. The file is a tar, plain or compressed with gzip or zstd; this is
-    /// detected from its content. Reads the file twice now, and once when it is pushed.
+    /// Adds a layer from a file: a tar, plain or compressed with gzip or zstd. The compression is
+    /// detected from the content. The file is read twice now, and once by the push.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if it is not a
-    /// tar or its compression is damaged; [`Unsupported`](ErrorKind::Unsupported) for another
+    /// [`Io`](ErrorKind::Io) if the file cannot be read; [`Invalid`](ErrorKind::Invalid) if the
+    /// file is not a tar or is damaged; [`Unsupported`](ErrorKind::Unsupported) for another
     /// compression; [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
     pub async fn file(mut self, path: &Path) -> Result<Self> {
         self.layers.push(NewLayer::from_file(path, self.limits).await?);
         Ok(self)
     }
 
-    /// Adds a layer from a store, which may be the image's own registry or another store. Reads the
-    /// layer once now, for its diff ID. A push mounts or sends it.
+    /// Adds a layer from a store, which may be the image's own registry or another store. The layer
+    /// is read once now, to compute its diff ID. The push mounts or sends the layer.
     ///
     /// # Errors
-    /// Same as [`file`](Self::file) for its content; the errors of the source.
+    /// The errors of [`file`](Self::file) about content; the errors of the source.
     pub async fn blob(mut self, source: Arc<dyn Source>, digest: &Digest) -> Result<Self> {
         self.layers.push(NewLayer::from_blob(source, digest, self.limits).await?);
         Ok(self)
@@ -110,18 +110,18 @@ impl Append {
         self
     }
 
-    /// Sets the creation time of the layers in the image's history, and of the image, in RFC 3339
-    /// format. Without it, the image keeps its time.
+    /// Sets the creation time of the image, and of the new layers in the image's history, in RFC
+    /// 3339 format. By default, the image keeps its time.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the text is not such a time.
+    /// [`Invalid`](ErrorKind::Invalid) if the text is not a time in this format.
     pub fn created(mut self, created: &str) -> Result<Self> {
         self.history.created = Some(edit::checked_time(created)?);
         Ok(self)
     }
 
-    /// Selects an image of an index; the others stay in the index. For a single image, checks that
-    /// it fits the platform.
+    /// Selects an image of an index. The other images stay in the index. For a single image, checks
+    /// that the image fits the platform.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = Some(platform);
         self
@@ -133,16 +133,16 @@ impl Append {
         self
     }
 
-    /// Writes the image with its new layers to `target`, and points `tag` at it, if given.
+    /// Writes the image with its new layers to `target`, with `tag` if given.
     ///
-    /// Content of `source` that `target` lacks is copied. In an index, the entry of the chosen
-    /// image is replaced; attestations of the old image stay, and still describe the old image.
+    /// Copies content of `source` that `target` lacks. In an index, replaces the entry of the
+    /// selected image. Attestations of the old image stay, and still describe the old image.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if there is no layer, or the image contradicts itself;
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is not an image, or is an index and no
-    /// platform is chosen; [`NotFound`](ErrorKind::NotFound) with the available platforms; the
-    /// errors of the stores. In all these cases, the tag is not moved.
+    /// [`Invalid`](ErrorKind::Invalid) if no layer was added, or if the image is inconsistent;
+    /// [`Unsupported`](ErrorKind::Unsupported) if the content is not an image, or is an index and
+    /// no platform is selected; [`NotFound`](ErrorKind::NotFound), with the available platforms, if
+    /// no image fits the platform; the errors of the stores. After an error, the tag is unchanged.
     pub async fn push(
         self,
         source: Arc<dyn Source>,
@@ -151,7 +151,7 @@ impl Append {
         tag: Option<&Tag>,
     ) -> Result<AppendResult> {
         if self.layers.is_empty() {
-            return Err(Error::new(ErrorKind::Invalid).detail("no layer is given"));
+            return Err(Error::new(ErrorKind::Invalid).detail("no layer was added"));
         }
         let root = source.manifest(selector).await?;
         let base = match &self.platform {
@@ -172,7 +172,7 @@ impl Append {
         if is_index {
             copier.copy(&root.digest().clone().into(), None).await?;
         } else {
-            // Copy only the layers, because the target does not need the old image.
+            // Copy only the layers, because the target does not need the old config and manifest.
             let layers = image.layers().map(|layer| copier.copy_blob(layer.descriptor));
             try_join_all(layers).await?;
         }

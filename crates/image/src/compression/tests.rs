@@ -47,7 +47,7 @@ fn the_compression_is_detected_from_the_first_bytes() {
 }
 
 #[test]
-fn complete_content_is_decompressed_and_damage_is_an_error() {
+fn complete_content_is_decompressed_and_damaged_content_is_an_error() {
     let (one, two) = (gzip(b"one "), gzip(b"two"));
     let cut = |bytes: &[u8], by: usize| bytes[..bytes.len() - by].to_vec();
     let mut wrong_sum = one.clone();

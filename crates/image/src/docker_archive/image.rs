@@ -28,12 +28,14 @@ pub(super) struct Image {
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) descriptor: Descriptor,
-    /// The digest of the uncompressed content. For plain content, this is its own digest.
+    /// The digest of the uncompressed content. For plain content, the diff ID is the digest in the
+    /// descriptor.
     pub(super) diff_id: Digest,
     pub(super) section: Section,
 }
 
-/// The configs and layers that were read from an archive, by position. Images share them.
+/// The configs and layers that were read from an archive, by position. Images can share configs and
+/// layers.
 #[derive(Default)]
 pub(super) struct Known {
     configs: HashMap<u64, Config>,
@@ -75,12 +77,12 @@ impl Known {
 impl Image {
     /// Reads an image's config and the start of each layer.
     ///
-    /// The digest of a plain layer is its diff ID, which is checked whenever the layer is read.
-    /// Only compressed layers, which Docker does not write, are completely read here, once.
+    /// The digest of a plain layer is its diff ID, which is verified whenever the layer is read. A
+    /// compressed layer, which Docker does not write, is completely read here, once.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if a member is missing, if its name leads out of the
-    /// archive, or if the config has a different number of layers;
+    /// [`Invalid`](ErrorKind::Invalid) if a member is missing, if a member's name leads out of the
+    /// archive, or if the config states a different number of layers;
     /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the config does not match its name, or a
     /// compressed layer does not match the config.
     pub(super) fn read(item: &Item, members: &Members, known: &mut Known) -> Result<Self> {
@@ -119,7 +121,7 @@ impl Image {
 /// Returns the diff IDs that a config states.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it is not an image's config.
+/// [`Invalid`](ErrorKind::Invalid) if the document is not an image's config.
 pub(super) fn diff_ids(config: &[u8]) -> Result<Vec<Digest>> {
     let config: ImageConfig = serde_json::from_slice(config).map_err(|e| {
         Error::new(ErrorKind::Invalid).detail(format!("not the config of an image: {e}"))
@@ -146,7 +148,7 @@ fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Result<RawManifest> 
     RawManifest::from_bytes(Bytes::from(bytes), Some(MediaType::DOCKER_MANIFEST))
 }
 
-/// Describes a layer as it is stored.
+/// Returns the descriptor of a layer as stored.
 fn describe(section: &Section, diff_id: &Digest) -> Result<Descriptor> {
     let media_type = match Compression::detect(&section.start(START)?)? {
         Compression::None => {
@@ -176,11 +178,11 @@ pub(super) fn check_diff_id(found: &Digest, stated: &Digest) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::DigestMismatch).detail(format!(
-        "the config says the layer unpacks to {stated}, but it unpacks to {found}"
+        "the config states the diff ID {stated}, but the layer unpacks to {found}"
     )))
 }
 
-/// Checks a config against its name, which most tools derive from its digest.
+/// Checks a config against its file name, which most tools derive from the digest of the config.
 fn check_name(name: &str, digest: &Digest) -> Result<()> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let stem = file.strip_suffix(".json").unwrap_or(file);
@@ -224,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_must_match_its_name_if_that_is_a_digest() {
+    fn a_config_must_match_its_name_if_the_name_is_a_digest() {
         let digest = Digest::sha256(b"config");
         let (right, wrong) = (digest.encoded(), "0".repeat(64));
         for (name, ok) in [
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_has_the_same_manifest() {
+    fn the_manifest_of_the_same_content_has_the_same_bytes() {
         let config = Descriptor::from_bytes(MediaType::DOCKER_CONFIG, b"{}");
         let made = manifest(config, Vec::new()).unwrap();
         let expected = format!(

@@ -15,7 +15,7 @@ use crate::tar_index::Members;
 pub(super) struct Item {
     /// The name of the member with the config.
     pub(super) config: String,
-    /// The names with their tags. Docker writes `null` if there are none.
+    /// The names with tags. If there are no names, Docker writes `null`.
     #[serde(default)]
     pub(super) repo_tags: Option<Vec<String>>,
     /// The names of the members with the layers, lowest first.
@@ -24,7 +24,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Returns the names. Text that is not a reference (`<none>:<none>`) is ignored.
+    /// Returns the names. Text that is not a reference, such as `<none>:<none>`, is ignored.
     pub(super) fn references(&self) -> Vec<Reference> {
         let names = self.repo_tags.iter().flatten();
         names
@@ -37,8 +37,8 @@ impl Item {
 /// Reads `manifest.json`.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it is missing or damaged, with a hint if the archive is of
-/// another kind; [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB or 200,000 layers.
+/// [`Invalid`](ErrorKind::Invalid) if the document is missing or damaged, with a hint if the
+/// archive is of another kind; [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB or 200,000 layers.
 pub(super) fn read(members: &Members) -> Result<Vec<Item>> {
     let Some(section) = members.find(MANIFEST)? else {
         return Err(no_docker_archive(members)?);
@@ -50,7 +50,7 @@ pub(super) fn read(members: &Members) -> Result<Vec<Item>> {
         0..=LAYER_LIMIT => Ok(items),
         _ => Err(Error::new(ErrorKind::TooLarge)
             .at(MANIFEST)
-            .detail(format!("the images have more than {LAYER_LIMIT} layers together"))),
+            .detail(format!("together, the images have more than {LAYER_LIMIT} layers"))),
     }
 }
 
@@ -60,14 +60,15 @@ fn no_docker_archive(members: &Members) -> Result<Error> {
     Ok(if members.find("index.json")?.is_some() {
         error.with_hint("Use oci-archive:FILE for an OCI layout in a tar file.")
     } else if members.find(REPOSITORIES)?.is_some() {
-        error.with_hint("It was made by Docker before 1.10: load and save it with a newer Docker.")
+        error.with_hint("Docker before 1.10 wrote this archive. Save it again with a newer Docker.")
     } else {
         error
     })
 }
 
 /// Builds the content of `repositories`: the uppermost layer for each repository and tag. Docker
-/// reads it only if there is no `manifest.json`, and some tools list its names.
+/// reads `repositories` only if `manifest.json` is missing. Some tools list the names in
+/// `repositories`.
 pub(super) fn repositories<'a>(
     images: impl IntoIterator<Item = (&'a [Reference], Option<&'a Digest>)>,
 ) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -89,7 +90,8 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const REPOSITORIES: &str = "repositories";
 /// 8 MiB: thousands of images.
 const LIMIT: usize = 8 << 20;
-/// 200,000 layers, shared ones counted each time: thousands of images with a hundred layers each.
+/// 200,000 layers: thousands of images with a hundred layers each. A shared layer counts once for
+/// each image.
 const LAYER_LIMIT: usize = 200_000;
 
 #[cfg(test)]
@@ -97,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_of_docker_are_parsed_and_invalid_names_left_out() {
+    fn documents_of_docker_are_parsed_and_invalid_names_are_ignored() {
         let items: Vec<Item> = serde_json::from_str(
             r#"[{"Config":"c.json","RepoTags":["alpine","a/b:1","<none>:<none>","UPPER/x:1"],
                  "Layers":["l/layer.tar"],"LayerSources":{}},

@@ -1,9 +1,9 @@
 //! Images in a tar file, in the format of `docker save` and skopeo.
 //!
 //! Owns the reading of such archives. Each image is presented as a Docker schema 2 manifest of its
-//! config and layers as stored. `writer` writes archives, `manifest_json` has their documents,
-//! `image` represents an image being read, and `saved` one being written. Blobs are read in place
-//! from the file.
+//! config and layers as stored. Blobs are read in place from the file. `writer` writes archives,
+//! and `manifest_json` has the documents of an archive. `image` represents an image that is read,
+//! and `saved` an image that is written.
 
 mod image;
 mod manifest_json;
@@ -32,13 +32,14 @@ use crate::tar_index::Members;
 
 /// The images of a docker-archive, read in place. Clones share the open file.
 ///
-/// Reads what `docker save` of any version since 1.10, skopeo, podman and crane write: layers in
-/// folders of their own, symbolic links for repeated layers, and archives that also hold an OCI
-/// layout. Layers are presented as stored, usually plain tars whose digest is their diff ID. A
-/// compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
+/// Reads what `docker save` of any version since 1.10, skopeo, podman and crane write: a folder for
+/// each layer, symbolic links for repeated layers, and archives that also contain an OCI layout.
+/// Layers are presented as stored, usually plain tars whose digest is their diff ID. A compressed
+/// archive (gzip, zstd) is first unpacked into an unnamed temporary file.
 ///
-/// An archive can contain images of several repositories. [`within`](Self::within) shows only those
-/// of one repository. Without it, a tag selects the image that has this tag in any repository.
+/// An archive can contain images of several repositories. [`within`](Self::within) restricts the
+/// store to the names of one repository. Without this restriction, a tag selects the image that has
+/// this tag in any repository.
 ///
 /// Source: Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
 #[derive(Clone)]
@@ -57,21 +58,21 @@ struct Content {
 impl DockerArchive {
     /// Opens an archive and reads the configs of its images.
     ///
-    /// Layers are not read, except compressed ones, because their digests must be computed.
+    /// Reads only compressed layers, because their digests must be computed.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the file does not exist;
-    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, not a docker-archive, damaged, or
-    /// has names or links that lead out of it; [`DigestMismatch`](ErrorKind::DigestMismatch) if a
-    /// config or a compressed layer does not match its digest; [`TooLarge`](ErrorKind::TooLarge)
-    /// beyond the limits for archives.
+    /// [`Invalid`](ErrorKind::Invalid) if the file is not a tar file, is not a docker-archive, is
+    /// damaged, or has names or links that lead out of the archive;
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if a config or a compressed layer does not
+    /// match its digest; [`TooLarge`](ErrorKind::TooLarge) beyond the limits for archives.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         run_blocking(move || Self::of(spool::open(&path)?)).await
     }
 
-    /// Reads an archive from a stream, plain or compressed, to its end. The archive is kept in an
-    /// unnamed temporary file, and its name in messages is `-`.
+    /// Reads an archive, plain or compressed, from a stream to the end of the stream. The archive
+    /// is stored in an unnamed temporary file. Messages show its name as `-`.
     ///
     /// # Errors
     /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
@@ -91,8 +92,8 @@ impl DockerArchive {
         Ok(Self { content: Arc::new(content), repository: None })
     }
 
-    /// Returns the same archive, restricted to the names of one repository. By digest, all content
-    /// can still be read.
+    /// Returns the same archive, restricted to the names of one repository. All content can still
+    /// be read by digest.
     #[must_use]
     pub fn within(mut self, repository: Repository) -> Self {
         self.repository = Some(repository);
@@ -119,7 +120,7 @@ impl DockerArchive {
     /// Returns the image at this index in the archive, counted from 0.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) with the number of images.
+    /// [`NotFound`](ErrorKind::NotFound), with the number of images, if no image has this index.
     pub fn image_at(&self, index: usize) -> Result<TagOrDigest> {
         match self.content.images.get(index) {
             Some(image) => Ok(image.manifest.digest().clone().into()),
@@ -129,11 +130,11 @@ impl DockerArchive {
         }
     }
 
-    /// Returns the image with this name. If the name has neither a tag nor a digest, the tag is
+    /// Returns the image with this name. A name without a tag and without a digest gets the tag
     /// `latest`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) with the names that exist.
+    /// [`NotFound`](ErrorKind::NotFound), with the existing names, if no image has this name.
     pub fn selector(&self, reference: &Reference) -> Result<TagOrDigest> {
         if let Some(digest) = reference.digest() {
             return Ok(digest.clone().into());
@@ -149,8 +150,8 @@ impl DockerArchive {
     /// Returns the only image of the archive.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
-    /// the names to choose from if there are several.
+    /// [`NotFound`](ErrorKind::NotFound) if the archive has no image;
+    /// [`Conflict`](ErrorKind::Conflict), with the names of the images, if there are several.
     pub fn only_image(&self) -> Result<TagOrDigest> {
         let mut digests = self.content.images.iter().map(|image| image.manifest.digest());
         let Some(first) = digests.next() else {
@@ -167,7 +168,7 @@ impl DockerArchive {
             .with_hint(WHICH))
     }
 
-    /// Returns the selected image, if all images of that name are the same.
+    /// Returns the selected image. All images with a selected tag must be the same.
     fn image(&self, selector: &TagOrDigest) -> Result<&Image> {
         let wanted = |image: &&Image| match selector {
             TagOrDigest::Tag(tag) => self.tags_for_digest(image).any(|t| t == tag),

@@ -1,4 +1,4 @@
-//! The images of an archive that is being written, and the members they consist of.
+//! The images of an archive that is being written, and the members of these images.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +34,8 @@ impl Member {
         Self { name, part, digest }
     }
 
-    /// Creates the member of a layer with this digest. Its name depends on the compression in its
-    /// media type.
+    /// Creates the member of a layer with this digest. The member's name depends on the compression
+    /// in the media type.
     pub(super) fn layer(digest: Digest, media_type: &MediaType, part: Part) -> Self {
         let ending = match media_type.as_str().rsplit_once('.') {
             Some((_, "gzip")) => "tar.gz",
@@ -48,7 +48,7 @@ impl Member {
 }
 
 impl Saved {
-    /// Creates the entry for an image of the existing archive, which is kept.
+    /// Creates the entry for an image that is kept from the existing archive.
     pub(super) fn kept(image: &Image) -> Self {
         let part = |stored: &Stored| Part::Section(stored.section.clone());
         let layer = |stored: &Stored| {
@@ -81,8 +81,8 @@ impl Saved {
 
 /// Adds an image, with the name `reference` if given.
 ///
-/// If another image has this name, it loses the name, and is removed if it has no other. If the
-/// same image already exists, it gets the name in addition.
+/// If another image has this name, the name is removed from that image. An image whose only name is
+/// removed is also removed. If the same image already exists, the name is added to it.
 pub(super) fn save(images: &mut Vec<Saved>, mut image: Saved, reference: Option<Reference>) {
     if let Some(reference) = reference {
         images.retain_mut(|other| {
@@ -101,7 +101,7 @@ pub(super) fn save(images: &mut Vec<Saved>, mut image: Saved, reference: Option<
     }
 }
 
-/// Returns all members of the archive: its two documents, then all others by name.
+/// Returns all members of the archive: the two documents, then all other members by name.
 pub(super) fn members(images: &[Saved]) -> Result<Vec<(String, Part)>> {
     let items: Vec<Item> = images.iter().map(Saved::item).collect();
     let named = images.iter().map(|image| {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_merged_and_moved() {
+    fn names_of_the_same_image_are_merged_and_names_in_use_are_moved() {
         let mut images = Vec::new();
         let name = |text: &str| Some(Reference::familiar(text).unwrap());
         save(&mut images, image("a"), name("r.example/a:1"));

@@ -23,17 +23,18 @@ use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
 
-/// A docker-archive being written. Clones share its state.
+/// A docker-archive that is being written. Clones share its state.
 ///
-/// It accepts images for one platform each, in the formats of OCI and Docker. Their layers are
-/// decompressed, as `docker load` and skopeo expect, and checked against the diff IDs in the
-/// config. An image therefore keeps its config and its ID, but not its manifest and digest. Blobs
-/// are staged in a folder beside the archive, and [`finish`](Target::finish) writes the file
-/// atomically. An existing archive is extended: its images stay, and names are merged. The same
-/// content always gives the same bytes.
+/// Accepts images for one platform each, in the formats of OCI and Docker. Layers are decompressed,
+/// as `docker load` and skopeo expect, and verified against the diff IDs in the config. An image
+/// therefore keeps its config and its ID, but not its manifest and digest. Blobs are staged in a
+/// folder beside the archive, and [`finish`](Target::finish) writes the file atomically. An
+/// existing archive is extended: its images stay, and names are merged. The same content always
+/// gives the same bytes.
 ///
 /// # Cancellation
-/// Dropping it without `finish` leaves nothing behind, and an existing archive unchanged.
+/// Dropping the writer without `finish` removes all staged blobs, and leaves an existing archive
+/// unchanged.
 #[derive(Clone)]
 pub struct DockerArchiveWriter {
     work: Arc<Work>,
@@ -50,7 +51,7 @@ struct Work {
 
 struct State {
     images: Vec<Saved>,
-    /// The blobs, by the digest under which they were pushed.
+    /// The blobs, by the digest of the push.
     blobs: BTreeMap<Digest, Unpacked>,
 }
 
@@ -64,14 +65,15 @@ struct Unpacked {
 }
 
 impl DockerArchiveWriter {
-    /// Starts an archive at `path`, with the images of an existing archive.
+    /// Starts an archive at `path`. The images of an existing archive are kept.
     ///
-    /// - `repository`: the name of the images, to which their tags are added. Without it, images
-    ///   have no names.
+    /// - `repository`: the repository name of the images, without tags. If `None`, images have no
+    ///   names.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`DockerArchive::open`]
-    /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
+    /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if the existing archive is
+    /// compressed.
     pub async fn create(path: impl Into<PathBuf>, repository: Option<Repository>) -> Result<Self> {
         let path = path.into();
         run_blocking(move || Self::begin(Output::file(&path)?, repository)).await
@@ -81,7 +83,7 @@ impl DockerArchiveWriter {
     /// Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if that folder cannot be written.
+    /// [`Io`](ErrorKind::Io) if the folder for temporary files cannot be written.
     pub async fn stream(
         stream: impl io::Write + Send + 'static,
         repository: Option<Repository>,
@@ -105,7 +107,7 @@ impl DockerArchiveWriter {
         Ok(Self { work: Arc::new(work), repository, limits: UnpackLimits::default() })
     }
 
-    /// Returns the same archive, but names images after another repository. One file can contain
+    /// Returns the same archive, but names images after another repository. An archive can contain
     /// images of many repositories.
     #[must_use]
     pub fn within(&self, repository: Repository) -> Self {
@@ -200,14 +202,14 @@ impl Work {
         kept.ok_or_else(|| self.not_found(&format!("blob {digest}")))
     }
 
-    /// Returns a blob as it was pushed, or as the existing archive has it. Compressed layers are
-    /// kept only decompressed.
+    /// Returns a blob as pushed, or as stored in the existing archive. A layer that was pushed
+    /// compressed is stored only decompressed, so it cannot be returned.
     fn section(&self, digest: &Digest) -> Result<Section> {
         match self.pushed(digest) {
             Some(blob) if blob.compression == Compression::None => blob.content.section(),
             Some(blob) => Err(Error::new(ErrorKind::Unsupported)
                 .at(format!("{} blob {digest}", self.name()))
-                .detail(format!("the {} layer is kept decompressed only", blob.compression))),
+                .detail(format!("the {} layer is stored only decompressed", blob.compression))),
             None => self.existing_blob(digest).map(|kept| kept.section.clone()),
         }
     }
@@ -220,7 +222,7 @@ impl Work {
         }
     }
 
-    /// Finds the manifest of an image. A tag is looked up in the repository.
+    /// Finds the manifest of an image. A tag is looked up in `repository`.
     fn manifest(
         &self,
         selector: &TagOrDigest,
@@ -360,7 +362,7 @@ fn unpack(blob: &mut dyn Read, folder: &Path, limits: UnpackLimits) -> Result<Un
 fn choose_a_platform(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
-        .detail("a docker-archive cannot hold an index")
+        .detail("a docker-archive cannot contain an index")
         .with_hint("Choose a platform, or write an oci-archive.")
 }
 
@@ -368,13 +370,13 @@ fn choose_a_platform(digest: &Digest) -> Error {
 fn left_out(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
-        .detail("a docker-archive needs all layers, but this one is non-distributable")
-        .with_hint("Copy such layers too (--nondistributable), or write an oci-archive.")
+        .detail("a docker-archive needs all layers, but this layer is non-distributable")
+        .with_hint("Copy these layers too (--nondistributable), or write an oci-archive.")
 }
 
 fn not_an_image(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
-        .detail("a docker-archive can hold only images")
+        .detail("a docker-archive can contain only images")
         .with_hint("Write an oci-archive.")
 }

@@ -1,4 +1,4 @@
-//! Checks the targets of symbolic links within a folder. Pure.
+//! Checks the targets of symbolic links within a folder, without access to files.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::plan::DEPTH_LIMIT;
 /// - `links`: the target of each link, by the link's path below the folder.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) with the link.
+/// [`Invalid`](ErrorKind::Invalid), which names the link.
 pub(super) fn check(links: &BTreeMap<String, String>) -> Result<()> {
     check_within(STEP_LIMIT, links)
 }
@@ -21,7 +21,7 @@ pub(super) fn check(links: &BTreeMap<String, String>) -> Result<()> {
 fn check_within(mut steps: usize, links: &BTreeMap<String, String>) -> Result<()> {
     links.keys().try_for_each(|path| {
         let refused = |why| {
-            let clause = format!("a symbolic link in the folder {why}");
+            let clause = format!("the symbolic link {why}");
             Error::new(ErrorKind::Invalid).at(path).detail(clause)
         };
         follow(path, links, &mut steps).map_err(refused)
@@ -37,21 +37,21 @@ fn follow(
     let mut remaining: Vec<&str> = link.split('/').rev().collect();
     let mut followed = 0;
     while let Some(part) = remaining.pop() {
-        *steps = steps.checked_sub(1).ok_or("and the others take too many steps to follow")?;
+        *steps = steps.checked_sub(1).ok_or("and the other links take too many steps to follow")?;
         match part {
             "" | "." => {}
-            ".." => drop(position.pop().ok_or("leads out of it")?),
-            // No real link is this deep.
-            _ if position.len() > DEPTH_LIMIT => return Err("leads too deep"),
+            ".." => drop(position.pop().ok_or("leads out of the folder")?),
+            // No real link leads this deep.
+            _ if position.len() > DEPTH_LIMIT => return Err("leads to a path that is too deep"),
             name => position.push(name),
         }
         let Some(to) = links.get(&position.join("/")) else { continue };
         followed += 1;
         if followed > LINK_LIMIT {
-            return Err("leads to too many others");
+            return Err("leads through too many other links");
         }
         if to.starts_with('/') || (cfg!(windows) && to.contains(['\\', ':'])) {
-            return Err("leads out of it: its target is absolute");
+            return Err("leads out of the folder: its target is absolute");
         }
         position.pop();
         remaining.extend(to.split('/').rev());
@@ -59,10 +59,10 @@ fn follow(
     Ok(())
 }
 
-/// 40: the limit of Linux.
+/// Maximum number of links to follow: 40, as in Linux.
 const LINK_LIMIT: usize = 40;
-/// 10,000,000 path components. Real trees need a few for each link. An archive that was built to
-/// need more would keep a processor busy for hours.
+/// 10,000,000 path components. Real trees need a few for each link. Without this limit, a malicious
+/// archive could keep a processor busy for hours.
 const STEP_LIMIT: usize = 10_000_000;
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn following_links_ends_at_the_step_limit() {
+    fn following_links_fails_at_the_step_limit() {
         let chain = (0..39).map(|n| (format!("chain{n}"), "a/../".repeat(800) + &next(n)));
         let heads = (0..1000).map(|n| (format!("head{n}"), "chain0".to_owned()));
         let links: BTreeMap<_, _> = chain.chain(heads).collect();

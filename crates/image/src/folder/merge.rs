@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Moves a folder to its destination. Conflicts are found before anything is moved.
+/// Moves a folder to its destination. Conflicts are reported before any file is moved.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if a link or file is in the way of a folder, or a folder in the

@@ -1,11 +1,12 @@
 //! Packs a folder into a layer, and unpacks a layer into a folder, as ORAS stores folders in
 //! artifacts.
 //!
-//! Owns the rules for the content of such an archive: folders, files, and links that stay within,
-//! all below the folder's name. It handles annotations, but not manifests. The program uses it.
+//! Owns the rules for the content of such an archive: folders, files, and links within the folder,
+//! all below the folder's name. Handles annotations, but not manifests. The program uses this
+//! module.
 //!
-//! Source: oras-go, `content/file`. Entries are named `<title>/…`; for the title `.`, they have no
-//! prefix.
+//! Source: oras-go, `content/file`. Entries are named `<title>/…`. For the title `.`, entries have
+//! no prefix.
 
 mod links;
 mod merge;

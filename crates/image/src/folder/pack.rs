@@ -16,7 +16,7 @@ use super::links;
 use super::plan::DEPTH_LIMIT;
 use crate::compression::{error_of, gzip};
 
-/// The archive of a folder, in a temporary file that is removed when this is dropped.
+/// The archive of a folder, in a temporary file that is removed when this value is dropped.
 #[derive(Debug)]
 pub struct FolderArchive {
     file: NamedTempFile,
@@ -24,38 +24,39 @@ pub struct FolderArchive {
 }
 
 impl FolderArchive {
-    /// Packs a folder into a tar with gzip, titled with the folder's name (`.` for the current
-    /// folder). The annotations are those that ORAS and [`unpack_folder`](crate::unpack_folder)
-    /// need to unpack it.
+    /// Packs a folder into a tar with gzip. The title is the folder's name, or `.` for the current
+    /// folder. The descriptor has the annotations that ORAS and
+    /// [`unpack_folder`](crate::unpack_folder) need to unpack the archive.
     ///
     /// Entries are sorted. Each entry has the file's mode without setuid, setgid and sticky bit,
     /// owner 0, time 0, and no user names. With one version of longshore, the same folder always
     /// gives the same archive. Symbolic links stay links. A file with several hard links is stored
-    /// once for each of them. Memory use does not grow with the content.
+    /// once for each link. Memory use does not grow with the content.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) for entries that readers refuse (sockets, pipes, devices,
     /// links out of the folder, names that are not UTF-8), and for a file that changes while it is
-    /// read; [`TooLarge`](ErrorKind::TooLarge) for folders nested 256 deep; [`Io`](ErrorKind::Io).
+    /// read; [`TooLarge`](ErrorKind::TooLarge) for folders nested more than 256 deep;
+    /// [`Io`](ErrorKind::Io).
     pub async fn of(folder: &Path, media_type: MediaType) -> Result<Self> {
         let title = title_of(folder)?;
         let folder = folder.to_owned();
         run_blocking(move || pack(&folder, title, media_type)).await
     }
 
-    /// Returns its descriptor for a manifest.
+    /// Returns the archive's descriptor, for a manifest.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Returns its bytes, which can be read as long as this value exists.
+    /// Returns the archive's content, which can be read as long as this value exists.
     pub fn body(&self) -> BlobBody {
         BlobBody::file(self.file.path())
     }
 }
 
-/// Returns the name of a folder, which is `.` for the current folder.
+/// Returns the name of a folder, or `.` for the current folder.
 fn title_of(folder: &Path) -> Result<String> {
     if folder.components().all(|part| part == Component::CurDir) {
         return Ok(".".to_owned());
@@ -99,7 +100,7 @@ struct Packer<W: Write> {
 }
 
 impl<W: Write> Packer<W> {
-    /// Adds a folder and its content. A folder without a name gets no entry of its own.
+    /// Adds a folder and its content. A folder without a name gets no entry.
     fn folder(&mut self, folder: &Path, name: &str, depth: usize) -> Result<()> {
         let at = |e| Error::io(folder, e);
         if depth > DEPTH_LIMIT {

@@ -1,4 +1,5 @@
-//! Plans a folder from the entries of an archive. All entries are checked before any is written.
+//! Plans a folder from the entries of an archive. All entries are checked before any entry is
+//! written.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ pub(super) type Plan = BTreeMap<String, Item>;
 
 /// Reads all headers of a folder's archive.
 ///
-/// - `title`: the first part of each entry's name; `.` for none.
+/// - `title`: the first part of each entry's name, or `.` if entries have no common part.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the file is not a tar or is truncated, for names and links
@@ -60,7 +61,7 @@ pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
         let is_folder = matches!(item, Item::Folder { .. });
         match plan.insert(path.clone(), item) {
             Some(Item::Folder { .. }) if is_folder => {}
-            Some(_) => return Err(invalid(&path, "two entries of a folder have this name")),
+            Some(_) => return Err(invalid(&path, "two entries in the archive have this name")),
             None => {}
         }
     }
@@ -76,11 +77,11 @@ fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     let path = below(&name, title)
         .ok_or_else(|| invalid(&name, format!("an entry is outside the folder {title:?}")))?;
     if path.is_empty() && !matches!(entry.kind, Kind::Folder) {
-        return Err(invalid(&name, "the folder's own entry is not a folder"));
+        return Err(invalid(&name, "the entry of the folder itself is not a folder"));
     }
     let above = if matches!(entry.kind, Kind::Folder) { &path } else { name::folder(&path) };
     if above.split('/').count() > DEPTH_LIMIT {
-        return Err(too_large(format!("a folder more than {DEPTH_LIMIT} folders deep")));
+        return Err(too_large(format!("folders are nested more than {DEPTH_LIMIT} deep")));
     }
     Ok(Some(path))
 }
@@ -89,10 +90,10 @@ fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
 fn named(raw: &[u8]) -> Result<Option<String>> {
     let lossy = String::from_utf8_lossy(raw);
     if str::from_utf8(raw).is_err() {
-        return Err(invalid(&lossy, "a name in a folder is not UTF-8"));
+        return Err(invalid(&lossy, "a name in the archive is not UTF-8"));
     }
     if cfg!(windows) && lossy.contains(['\\', ':']) {
-        return Err(invalid(&lossy, "a name in a folder leads elsewhere on Windows"));
+        return Err(invalid(&lossy, "a name in the archive leads out of the folder on Windows"));
     }
     name::within(raw)
 }
@@ -118,7 +119,7 @@ fn item(entry: Entry, title: &str) -> Result<Item> {
         }
         Kind::SymbolicLink(to) => Item::SymbolicLink(
             String::from_utf8(to)
-                .map_err(|_| Error::new(ErrorKind::Invalid).detail("a link is not UTF-8"))?,
+                .map_err(|_| Error::new(ErrorKind::Invalid).detail("a link target is not UTF-8"))?,
         ),
         Kind::Other => {
             return Err(Error::new(ErrorKind::Invalid)
@@ -134,13 +135,13 @@ fn check(plan: &Plan) -> Result<()> {
         let mut above = name::folder(path);
         while !above.is_empty() {
             if plan.get(above).is_some_and(|item| !matches!(item, Item::Folder { .. })) {
-                return Err(invalid(above, "an entry is below one that is not a folder"));
+                return Err(invalid(above, "expected a folder, because another entry is below it"));
             }
             above = name::folder(above);
         }
         match item {
             Item::HardLink(to) if !matches!(plan.get(to), Some(Item::File { .. })) => {
-                return Err(invalid(path, "a hard link whose target is not a file of the folder"));
+                return Err(invalid(path, "the hard link's target is not a file in the folder"));
             }
             Item::SymbolicLink(to) => drop(symbolic.insert(path.clone(), to.clone())),
             _ => {}
@@ -150,7 +151,7 @@ fn check(plan: &Plan) -> Result<()> {
 }
 
 fn out_of_the_folder() -> Error {
-    Error::new(ErrorKind::Invalid).detail("a hard link leads out of the folder")
+    Error::new(ErrorKind::Invalid).detail("the hard link leads out of the folder")
 }
 
 fn invalid(name: &str, clause: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -161,6 +162,6 @@ fn too_large(clause: String) -> Error {
     Error::new(ErrorKind::TooLarge).detail(clause)
 }
 
-/// 256 nested folders: more than in real trees, and fewer than the functions that remove trees can
-/// handle.
+/// 256 nested folders. Real trees are less deep, and functions that remove trees can handle this
+/// depth.
 pub(super) const DEPTH_LIMIT: usize = 256;

@@ -109,7 +109,7 @@ async fn a_folder_packed_by_oras_is_unpacked_to_the_same_tree() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_from_an_archive_that_leads_out_or_is_inconsistent() {
+async fn nothing_is_written_from_an_archive_with_unsafe_or_inconsistent_entries() {
     let cases: &[&[Written<'_>]] = &[
         &[("d/ok", FILE, "x"), ("/d/abs", FILE, "x")],
         &[("d/ok", FILE, "x"), ("d/../out", FILE, "x")],
@@ -153,7 +153,7 @@ async fn nothing_is_written_from_an_archive_that_leads_out_or_is_inconsistent() 
 
 /// A folder that can be packed can also be unpacked, up to the depth limit.
 #[tokio::test]
-async fn the_deepest_folder_that_is_packed_is_unpacked() {
+async fn a_folder_at_the_depth_limit_is_packed_and_unpacked() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("d");
     let mut deepest = folder.clone();
@@ -173,8 +173,8 @@ async fn the_deepest_folder_that_is_packed_is_unpacked() {
     assert_eq!(e.kind(), ErrorKind::TooLarge, "{e}");
 }
 
-/// The targets of links are kept in memory, so their size is limited: each one to the length of a
-/// path, and also their total.
+/// The targets of links are kept in memory. The size of each target is limited to the length of a
+/// path, and the total size is also limited.
 #[tokio::test]
 async fn the_size_of_link_targets_is_limited() {
     let link = |builder: &mut Builder<Vec<u8>>, name: &str, to: &str| {
@@ -197,7 +197,7 @@ async fn the_size_of_link_targets_is_limited() {
 }
 
 #[tokio::test]
-async fn nested_folders_are_limited_in_depth() {
+async fn the_depth_of_nested_folders_is_limited() {
     let mut builder = Builder::new(Vec::new());
     let name = format!("d{}", "/d".repeat(300));
     let mut header = Header::new_gnu();
@@ -211,9 +211,9 @@ async fn nested_folders_are_limited_in_depth() {
     assert_eq!(listed(root.path()), [""; 0]);
 }
 
-/// A few KiB that are unpacked to more than the limit.
+/// The archive of a few KiB unpacks to more than the limit.
 #[tokio::test]
-async fn a_decompression_bomb_leaves_nothing() {
+async fn a_decompression_bomb_leaves_no_files() {
     let root = tempfile::tempdir().unwrap();
     let mut limits = UnpackLimits::default();
     limits.output = 1 << 20;
@@ -237,7 +237,7 @@ async fn a_decompression_bomb_leaves_nothing() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn conflicts_are_found_before_anything_is_moved() {
+async fn conflicts_are_reported_before_any_file_is_moved() {
     let outside = tempfile::tempdir().unwrap();
     let tar = tar(&[("d/a", FILE, "new"), ("d/sub/x", FILE, "x"), ("d/z", FILE, "new")]);
     for obstacle in ["d", "d/sub"] {
@@ -255,7 +255,7 @@ async fn conflicts_are_found_before_anything_is_moved() {
     let e = pulled("d", &tar, None, root.path()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid, "{e}");
     assert_eq!(listed(root.path()), ["d/", "d/z/"]);
-    // A link in the place of a file is replaced. Nothing is written to its target.
+    // A link in the place of a file is replaced. The target of the link stays unchanged.
     let root = tempfile::tempdir().unwrap();
     let victim = outside.path().join("victim");
     std::fs::write(&victim, "old").unwrap();

@@ -1,4 +1,4 @@
-//! Unpacks an archive into a temporary folder, and then moves it to its destination.
+//! Unpacks an archive into a temporary folder, and then moves the folder to its destination.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -14,26 +14,28 @@ use crate::compression::UnpackLimits;
 use crate::file_range::{OpenFile, Section};
 use crate::layer::unpack;
 
-/// Unpacks a folder that was stored as an archive below `root`. Returns its path.
+/// Unpacks the archive of a folder below `root`. Returns the path of the folder.
 ///
-/// The archive is checked against its digest, and its content against the annotation
-/// [`UNPACKED_DIGEST`](Annotations::UNPACKED_DIGEST), if there is one. Everything is written to a
-/// temporary folder beside the target and then renamed. A target that does not exist appears with
-/// all its content at once. In an existing target, files are added or replaced, and all others
+/// The archive is verified against its digest, and its content against the annotation
+/// [`UNPACKED_DIGEST`](Annotations::UNPACKED_DIGEST), if present. All files are written to a
+/// temporary folder beside the target and then renamed. A new target therefore appears only with
+/// its complete content. In an existing target, files are added or replaced, and all other files
 /// stay.
 ///
 /// Modes are kept as far as the umask allows, but without setuid, setgid and sticky bit. The owner
-/// can always change a folder. Owners and times are not kept. Symbolic links stay links.
+/// always has all permissions for folders. Owners and times are not kept. Symbolic links stay
+/// links.
 ///
 /// # Errors
 /// [`Invalid`] if the archive is damaged, for names and links that lead out of the folder, for
 /// devices and pipes, for two entries with the same name, and if an existing link or file is in the
 /// way. [`DigestMismatch`]; [`TooLarge`] beyond the limits, 1,000,000 entries, 64 MiB of names, or
-/// folders nested 256 deep; [`Io`]; the errors of the source. In all these cases nothing of the
-/// folder is left behind, unless the disk failed during the renaming.
+/// folders nested 256 deep; [`Io`]; the errors of the source. After an error, no files of the
+/// folder are left behind, unless the disk failed during the renaming.
 ///
 /// # Cancellation
-/// Dropping the future leaves nothing behind, unless the renaming has begun. It is then completed.
+/// Dropping the future leaves no files behind, unless the renaming has begun. The renaming is then
+/// completed.
 ///
 /// [`Invalid`]: longshore_core::ErrorKind::Invalid
 /// [`DigestMismatch`]: longshore_core::ErrorKind::DigestMismatch
@@ -72,7 +74,7 @@ pub async fn unpack_folder(
     .await
 }
 
-/// Writes the folder to a temporary place. Returns its path.
+/// Writes the folder to a temporary path. Returns that path.
 fn extract(temporary: &TempDir, tar: &Path, title: &str) -> Result<PathBuf> {
     let tree = temporary.path().join("tree");
     let file = File::open(tar).map_err(|e| Error::io(tar, e))?;
@@ -82,7 +84,7 @@ fn extract(temporary: &TempDir, tar: &Path, title: &str) -> Result<PathBuf> {
 }
 
 /// Writes folders and files first, then hard links, then symbolic links. While files are written,
-/// no link exists that could redirect them, even on a file system that ignores case.
+/// no link exists that could redirect a file, even on a file system that ignores case.
 fn write(plan: &Plan, tar: &Arc<OpenFile>, tree: &Path) -> Result<()> {
     create_folder(tree, 0o777)?;
     for (name, item) in plan {

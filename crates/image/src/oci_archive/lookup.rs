@@ -7,12 +7,12 @@ use longshore_core::{
 
 use crate::file_range::Section;
 
-/// An index and its blobs, of an archive that is being read or written.
+/// The index and the blobs of an archive that is being read or written.
 pub(super) struct Lookup<'a> {
     /// The name of the store.
     pub(super) name: String,
     pub(super) entries: &'a [Descriptor],
-    /// If set, the store is restricted to this name, and every tag stands for it.
+    /// If set, the store is restricted to this name, and every tag selects this name.
     pub(super) under: Option<&'a str>,
     pub(super) find: &'a dyn Fn(&Digest) -> Result<Option<Section>>,
 }
@@ -24,8 +24,8 @@ impl Lookup<'_> {
         })
     }
 
-    /// Reads a listed manifest, or by digest any existing manifest: children of an index are not
-    /// listed.
+    /// Reads a manifest. A tag selects a listed manifest. A digest selects any manifest in the
+    /// archive, because children of an index are not listed.
     pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let listed = listing::listed(self.entries, selector, self.under);
         let listed = listed.map_err(|e| e.at(&self.name))?;

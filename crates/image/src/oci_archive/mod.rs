@@ -1,8 +1,8 @@
 //! A repository in a tar file that contains an OCI image layout.
 //!
-//! Owns the reading of such archives. `writer` writes them, the module `listing` of longshore-core
-//! handles the names in `index.json`, and `lookup` finds the content behind them. Blobs are read in
-//! place from the file.
+//! Owns the reading of such archives. Blobs are read in place from the file. `writer` writes
+//! archives, the module `listing` of longshore-core handles the names in `index.json`, and `lookup`
+//! finds the content of a name.
 
 mod lookup;
 mod writer;
@@ -29,10 +29,11 @@ use crate::tar_index::Members;
 
 /// An OCI image layout in a tar file, read in place. Clones share the open file.
 ///
-/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
-/// or references with a tag. If two entries have the same name, the last one wins. A tag selects
-/// the entry with exactly that name, or otherwise the only name that stands for that tag. A
-/// compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
+/// The tags come from the `org.opencontainers.image.ref.name` annotations of `index.json`, which
+/// are tags or references with a tag. If two entries have the same name, the last entry is used. A
+/// tag selects the entry with exactly this name. If no such entry exists, the tag selects the entry
+/// of the only name that stands for this tag. A compressed archive (gzip, zstd) is first unpacked
+/// into an unnamed temporary file.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -49,7 +50,7 @@ use crate::tar_index::Members;
 #[derive(Clone)]
 pub struct OciArchive {
     content: Arc<Content>,
-    /// If set, the store is restricted to this name, and every tag stands for it.
+    /// If set, the store is restricted to this name, and every tag selects this name.
     name: Option<Arc<str>>,
 }
 
@@ -59,7 +60,7 @@ struct Content {
     index: Index,
     index_digest: Digest,
     in_place: bool,
-    /// Determined on first use.
+    /// The referrers, which are read on first use.
     referrers: OnceLock<listing::Referrers>,
 }
 
@@ -68,16 +69,17 @@ impl OciArchive {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the file does not exist;
-    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, not a layout, damaged, or has names
-    /// or links that lead out of it; [`Unsupported`](ErrorKind::Unsupported) for a layout of a
-    /// version other than 1; [`TooLarge`](ErrorKind::TooLarge) beyond the limits for archives.
+    /// [`Invalid`](ErrorKind::Invalid) if the file is not a tar file, is not a layout, is damaged,
+    /// or has names or links that lead out of the archive; [`Unsupported`](ErrorKind::Unsupported)
+    /// for a layout of a version other than 1; [`TooLarge`](ErrorKind::TooLarge) beyond the limits
+    /// for archives.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         run_blocking(move || Self::of(spool::open(&path)?)).await
     }
 
-    /// Reads an archive from a stream, plain or compressed, to its end. The archive is kept in an
-    /// unnamed temporary file, and its name in messages is `-`.
+    /// Reads an archive, plain or compressed, from a stream to the end of the stream. The archive
+    /// is stored in an unnamed temporary file. Messages show its name as `-`.
     ///
     /// # Errors
     /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
@@ -114,21 +116,21 @@ impl OciArchive {
         &self.content.path
     }
 
-    /// Returns the entries of `index.json`: every listed manifest, named or not.
+    /// Returns the entries of `index.json`: all listed manifests, with or without a name.
     #[must_use]
     pub fn entries(&self) -> &[Descriptor] {
         &self.content.index.manifests
     }
 
-    /// Returns the manifest to use by default. If exactly one name exists, this is the named
-    /// manifest, selected by its tag if the name has one. Otherwise, it is the only manifest.
+    /// Returns the default manifest. If exactly one name exists, the default is the named manifest,
+    /// selected by its tag if the name has a tag. Otherwise, the default is the only manifest.
     ///
-    /// Several images without names, each for another platform, count as one index, which is
-    /// `index.json` itself.
+    /// Several images without names count as one index, which is `index.json` itself, if each image
+    /// has a platform.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
-    /// the names to choose from if there are several.
+    /// [`NotFound`](ErrorKind::NotFound) if the archive has no manifest;
+    /// [`Conflict`](ErrorKind::Conflict), with the names of the manifests, if there are several.
     pub fn only_manifest(&self) -> Result<TagOrDigest> {
         let entries = self.entries();
         let at = |e: Error| e.at(self.name());
@@ -141,7 +143,7 @@ impl OciArchive {
         }
     }
 
-    /// Returns the section of a blob, or of `index.json` by its digest.
+    /// Returns the section of the blob, or of the `index.json`, with this digest.
     fn section(&self, digest: &Digest) -> Result<Option<Section>> {
         if *digest == self.content.index_digest {
             return self.content.members.find(INDEX);
@@ -219,13 +221,13 @@ impl fmt::Debug for OciArchive {
     }
 }
 
-/// Returns the name of a blob's member. Both parts of a digest match their grammar, so they contain
-/// neither a separator nor `..`.
+/// Returns the name of a blob's member. The grammar of digests excludes separators and `..`, so the
+/// name is safe.
 fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded())
 }
 
-/// Checks that the archive holds a layout of a supported version.
+/// Checks that the archive contains a layout of a supported version.
 fn check_marker(members: &Members) -> Result<()> {
     #[derive(Deserialize)]
     struct Marker {
@@ -252,7 +254,7 @@ fn check_marker(members: &Members) -> Result<()> {
 
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";
-/// 64 KiB: the file has thirty bytes.
+/// 64 KiB. The file usually has thirty bytes.
 const MARKER_LIMIT: usize = 64 << 10;
 /// 64 MiB: about 200,000 entries.
 const INDEX_LIMIT: usize = 64 << 20;

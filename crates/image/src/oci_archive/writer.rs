@@ -19,18 +19,19 @@ use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
 
-/// An OCI archive being written. Clones share its state.
+/// An OCI archive that is being written. Clones share its state.
 ///
 /// Blobs are staged in a folder beside the archive, and [`finish`](Target::finish) writes the file
 /// atomically. An existing archive is extended: its content stays, and tags are merged. The same
 /// content always gives the same bytes.
 ///
 /// # Cancellation
-/// Dropping it without `finish` leaves nothing behind, and an existing archive unchanged.
+/// Dropping the writer without `finish` removes all staged blobs, and leaves an existing archive
+/// unchanged.
 #[derive(Clone)]
 pub struct OciArchiveWriter {
     work: Arc<Work>,
-    /// The only name that every tag stands for, if set.
+    /// If set, every tag selects this name.
     name: Option<Arc<str>>,
 }
 
@@ -44,16 +45,17 @@ struct Work {
 struct State {
     index: Index,
     blobs: BTreeMap<Digest, Arc<Staged>>,
-    /// The digests of the existing archive's content that was read and is intact.
+    /// The digests of verified content in the existing archive.
     intact: HashSet<Digest>,
 }
 
 impl OciArchiveWriter {
-    /// Starts an archive at `path`, with the content of an existing archive.
+    /// Starts an archive at `path`. The content of an existing archive is kept.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`OciArchive::open`]
-    /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
+    /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if the existing archive is
+    /// compressed.
     pub async fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         run_blocking(move || Self::begin(Output::file(&path)?)).await
@@ -63,7 +65,7 @@ impl OciArchiveWriter {
     /// Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if that folder cannot be written.
+    /// [`Io`](ErrorKind::Io) if the folder for temporary files cannot be written.
     pub async fn stream(stream: impl io::Write + Send + 'static) -> Result<Self> {
         run_blocking(move || Self::begin(Output::stream(stream))).await
     }
@@ -103,7 +105,7 @@ impl Work {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns all members of the archive: its two documents, then all others by name.
+    /// Returns all members of the archive: the two documents, then all other members by name.
     fn members(&self) -> Result<Vec<(String, Part)>> {
         let mut rest = BTreeMap::new();
         if let Some(existing) = &self.existing {
@@ -123,13 +125,13 @@ impl Work {
         Ok(documents.into_iter().chain(rest).collect())
     }
 
-    /// Returns a blob that was pushed, or that the existing archive has.
+    /// Returns a blob that was pushed or that the existing archive has.
     fn section(&self, digest: &Digest) -> Result<Option<Section>> {
         let staged = self.state().blobs.get(digest).cloned();
         match (staged, &self.existing) {
             (Some(staged), _) => staged.section().map(Some),
-            // The lookup covers only blobs: the old index is rewritten, and its digest no longer
-            // exists.
+            // The lookup covers only blobs, because the old index is rewritten and its digest no
+            // longer exists.
             (None, Some(existing)) => existing.content.members.find(&blob_name(digest)),
             (None, None) => Ok(None),
         }
@@ -149,8 +151,8 @@ impl Work {
         look(Lookup { name: self.name(), entries: &entries, under: name, find: &find })
     }
 
-    /// Returns true if the archive holds the content intact. Content of the existing archive is
-    /// read only once for this.
+    /// Returns true if the archive has the content and the content is not damaged. Content of the
+    /// existing archive is verified only once.
     fn is_held(&self, descriptor: &Descriptor) -> Result<bool> {
         let known = |state: &State| {
             state.blobs.contains_key(&descriptor.digest)

@@ -10,8 +10,8 @@ use crate::file_range::OpenFile;
 pub(crate) struct Entry {
     pub(crate) name: Vec<u8>,
     pub(crate) kind: Kind,
-    /// The permission bits without setuid, setgid and sticky bit; archives do not always state
-    /// them.
+    /// The permission bits without setuid, setgid and sticky bit. `None` if the archive states no
+    /// valid mode.
     pub(crate) mode: Option<u32>,
     pub(crate) offset: u64,
     pub(crate) size: u64,
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Iterates over a tar file by its headers. Content is skipped.
+/// An iterator over the entries of a tar file. Content is skipped.
 ///
 /// Source: POSIX.1-2024, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 pub(crate) struct Entries<'a> {
@@ -42,7 +42,7 @@ impl<'a> Entries<'a> {
         Ok(Self { file, length: file.length()?, position: 0, count: 0 })
     }
 
-    /// Returns the next entry, after applying the extended headers before it.
+    /// Returns the next entry. The extended headers before the entry are applied.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut overrides = Overrides::default();
         while let Some(header) = self.header()? {
@@ -59,7 +59,7 @@ impl<'a> Entries<'a> {
         if overrides.is_empty() {
             Ok(None)
         } else {
-            Err(invalid("an extended header without an entry"))
+            Err(invalid("the tar file has an extended header without an entry"))
         }
     }
 
@@ -67,7 +67,7 @@ impl<'a> Entries<'a> {
         let name = overrides.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = || {
             let target = overrides.link.or_else(|| Some(header.link_name_bytes()?.into_owned()));
-            target.ok_or_else(|| invalid("a link without a target"))
+            target.ok_or_else(|| invalid("the tar file has a link without a target"))
         };
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => Kind::File,
@@ -81,12 +81,12 @@ impl<'a> Entries<'a> {
             _ => 0,
         };
         if name.len().max(to) > NAME_LIMIT {
-            return Err(invalid("a name longer than 4096 bytes"));
+            return Err(invalid("the tar file has a name longer than 4096 bytes"));
         }
         let size = overrides.size.unwrap_or(size);
         // Readers disagree on whether content follows in this case, so refuse content.
         if size > 0 && header_only(header.entry_type()) {
-            return Err(invalid("a link, folder or device with content"));
+            return Err(invalid("the tar file has a link, folder or device with content"));
         }
         let offset = self.position;
         self.skip(size)?;
@@ -95,15 +95,17 @@ impl<'a> Entries<'a> {
     }
 
     /// Reads the header at the current position and advances past it. Returns `None` at the end of
-    /// the archive: two blocks of zeros, one such block at the end of the file, or the end of the
-    /// file.
+    /// the archive: two blocks of zeros, one block of zeros at the end of the file, or the end of
+    /// the file.
     fn header(&mut self) -> Result<Option<Header>> {
         let Some(header) = self.block()? else {
             return Ok(None);
         };
         if is_zero(&header) {
             return match self.block()? {
-                Some(next) if !is_zero(&next) => Err(invalid("a single block of zeros")),
+                Some(next) if !is_zero(&next) => {
+                    Err(invalid("the tar file has a single block of zeros"))
+                }
                 _ => Ok(None),
             };
         }
@@ -116,7 +118,7 @@ impl<'a> Entries<'a> {
             return Err(if self.position == BLOCK {
                 invalid("not a tar file")
             } else {
-                invalid("a damaged header in the tar file")
+                invalid("the tar file has a damaged header")
             });
         }
         Ok(Some(header))
@@ -138,7 +140,7 @@ impl<'a> Entries<'a> {
     /// Reads the content of an entry that describes the next entry.
     fn extension(&mut self, size: u64, limit: u64) -> Result<Vec<u8>> {
         if size > limit {
-            return Err(invalid("an extended header that is too long"));
+            return Err(invalid("the tar file has an extended header that is too long"));
         }
         let mut content = vec![0; usize::try_from(size).unwrap_or_default()];
         let offset = self.position;
@@ -155,19 +157,20 @@ impl<'a> Entries<'a> {
         Ok(name)
     }
 
-    /// Checks that a header for all entries has no relevant record. Git writes a comment there.
+    /// Checks that a global header has no relevant record. Git writes a comment to the global
+    /// header.
     fn global(&mut self, size: u64) -> Result<()> {
         let mut overrides = Overrides::default();
         overrides.read(&self.extension(size, PAX_LIMIT)?)?;
         if overrides.is_empty() {
             Ok(())
         } else {
-            Err(invalid("a global header with a name or size"))
+            Err(invalid("the tar file has a global header with a name or size"))
         }
     }
 
-    /// Advances past content and its padding. All of it must exist, except the padding at the end
-    /// of the file.
+    /// Advances past content and its padding. The content must be complete. The padding may be
+    /// missing at the end of the file.
     fn skip(&mut self, size: u64) -> Result<()> {
         if size > self.length.saturating_sub(self.position) {
             return Err(cut_short());
@@ -177,17 +180,17 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Reads the size field strictly: a binary number that is negative or too large is refused.
+/// Reads the size field. Refuses a binary number that is negative or too large.
 fn stored_size(header: &Header) -> Result<u64> {
     let field = &header.as_old().size;
     if field[0] & 0x80 != 0 && field[..4] != [0x80, 0, 0, 0] {
-        return Err(invalid("a size out of range"));
+        return Err(invalid("the tar file has a size out of range"));
     }
-    header.entry_size().map_err(|_| invalid("a size that is not a number"))
+    header.entry_size().map_err(|_| invalid("the tar file has a size that is not a number"))
 }
 
-/// Returns true if the first block of a file is that of a tar: a header with a valid checksum, or
-/// the end marker of an empty tar. An empty file counts as an empty tar, too.
+/// Returns true if a file begins with the first block of a tar: a header with a valid checksum, or
+/// the end marker of an empty tar. An empty file also counts as an empty tar.
 ///
 /// Source: POSIX.1-2017, pax, "ustar Interchange Format".
 pub(crate) fn begins(start: &[u8]) -> bool {
@@ -198,7 +201,7 @@ pub(crate) fn begins(start: &[u8]) -> bool {
     is_zero(header) || header.cksum().ok() == Some(checksum(header))
 }
 
-/// Sums all bytes, with the bytes of the checksum itself counted as spaces.
+/// Returns the sum of all bytes. The bytes of the checksum itself count as spaces.
 fn checksum(header: &Header) -> u32 {
     let bytes = header.as_bytes();
     let own: u32 = bytes[CHECKSUM].iter().copied().map(u32::from).sum();
@@ -237,7 +240,7 @@ const CHECKSUM: std::ops::Range<usize> = 148..156;
 const MODE_BITS: u32 = 0o777;
 /// 4 KiB: the longest path that systems accept.
 const NAME_LIMIT: usize = 4096;
-/// 1 MiB: extended attributes are stored in these headers, too.
+/// 1 MiB. Extended headers also contain extended attributes.
 const PAX_LIMIT: u64 = 1 << 20;
-/// 1,000,000 entries: archives have a few for each layer.
+/// 1,000,000 entries. Archives have a few entries for each layer.
 const ENTRY_LIMIT: usize = 1_000_000;

@@ -1,8 +1,8 @@
-//! The index of a tar file: its names, and the positions of their content.
+//! The index of a tar file: the names of its files, and the positions of their content.
 //!
-//! Owns the strict reading of the tar file of an archive. It refuses names and links that lead out
-//! of the archive, and everything that two readers could understand differently. It does not
-//! unpack, and never reads the content of layers. The archives use it.
+//! Owns the strict reading of the tar file of an archive. Refuses names and links that lead out of
+//! the archive, and entries that two readers could interpret differently. Does not unpack files,
+//! and never reads the content of layers. The archives use this module.
 
 mod entry;
 pub(crate) mod name;
@@ -16,7 +16,8 @@ use longshore_core::{Error, ErrorKind, Result};
 use crate::file_range::{OpenFile, Section};
 pub(crate) use entry::{BLOCK, Entries, Entry, Kind, begins};
 
-/// The regular files of a tar file, by name. If two have the same name, the last one is used.
+/// The regular files of a tar file, by name. If two files have the same name, the last file is
+/// used.
 #[derive(Debug)]
 pub(crate) struct Members {
     by_name: BTreeMap<String, Member>,
@@ -25,7 +26,8 @@ pub(crate) struct Members {
 #[derive(Debug)]
 enum Member {
     File(Section),
-    /// A link: the names within the archive that it may mean. The first one that exists is used.
+    /// A link: the names within the archive that its target may mean. The first existing name is
+    /// used.
     Link(Vec<String>),
 }
 
@@ -33,8 +35,9 @@ impl Members {
     /// Reads all headers once.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, is truncated, or has entries that
-    /// are refused; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries or 64 MiB of names.
+    /// [`Invalid`](ErrorKind::Invalid) if the file is not a tar file, is truncated, or has entries
+    /// that are refused; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries or 64 MiB of
+    /// names.
     pub(crate) fn index(file: OpenFile) -> Result<Self> {
         let path = file.path().to_owned();
         Self::read(&Arc::new(file)).map_err(|e| e.at(path.display()))
@@ -105,7 +108,7 @@ impl Members {
     /// Returns the file with this name, which must exist.
     ///
     /// # Errors
-    /// Same as [`find`](Self::find); [`Invalid`](ErrorKind::Invalid) if it is missing.
+    /// Same as [`find`](Self::find); [`Invalid`](ErrorKind::Invalid) if the file is missing.
     pub(crate) fn require(&self, name: &str) -> Result<Section> {
         self.find(name)?.ok_or_else(|| {
             Error::new(ErrorKind::Invalid).detail(format!("{name} is missing in the archive"))
@@ -119,9 +122,9 @@ impl Members {
     }
 }
 
-/// 8: archives use at most one level of links.
+/// Maximum number of links to follow. Archives use at most one level of links.
 const LINK_LIMIT: usize = 8;
-/// 64 MiB: half a million names of layers.
+/// 64 MiB: the names of half a million layers.
 pub(crate) const NAMES_LIMIT: usize = 64 << 20;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Names within an archive. Pure.
+//! Normalizes names within an archive, and resolves links.
 
 use longshore_core::{Error, ErrorKind, Result};
 
 /// Normalizes the name of a member: removes `./`, `//` and a trailing slash.
 ///
-/// Returns `None` for the archive's root, and for names that are not UTF-8, because those are never
-/// looked up.
+/// Returns `None` for the archive's root, and for a name that is not UTF-8, because such a name is
+/// never looked up.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the name is absolute or contains `..`.
@@ -28,10 +28,11 @@ pub(crate) fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// Returns the names that a link may mean, starting from these folders, in order of precedence.
+/// Returns the names that a link's target may mean, relative to these folders, in order of
+/// precedence.
 ///
 /// A symbolic link is relative to its own folder, and a hard link to the archive's root. Docker
-/// also resolved the links of layers from the root: in the images of some vendors, `<id>/layer.tar`
+/// also resolved the links of layers from the root. In the images of some vendors, `<id>/layer.tar`
 /// is a link to `.<hash>.tar` in the root.
 ///
 /// # Errors
@@ -40,7 +41,7 @@ pub(super) fn link_targets(link: &str, folders: [&str; 2], to: &[u8]) -> Result<
     let [first, second] = folders;
     let first = link_target(first, to)?;
     let second = link_target(second, to).ok().filter(|second| *second != first);
-    // A link to itself is dropped if there is another possible target.
+    // A target that is the link itself is dropped if another target is possible.
     let mut targets: Vec<String> = std::iter::once(first).chain(second).collect();
     if targets.len() > 1 {
         targets.retain(|target| target != link);
@@ -53,7 +54,7 @@ pub(super) fn link_targets(link: &str, folders: [&str; 2], to: &[u8]) -> Result<
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the target is outside the archive.
 fn link_target(folder: &str, to: &[u8]) -> Result<String> {
-    let refuse = || refused(to, "a link out of the archive");
+    let refuse = || refused(to, "a link that leads out of it");
     let to = str::from_utf8(to).map_err(|_| refuse())?;
     if to.starts_with('/') {
         return Err(refuse());
@@ -76,7 +77,7 @@ fn is_significant(part: &str) -> bool {
 fn refused(name: &[u8], what: &'static str) -> Error {
     Error::new(ErrorKind::Invalid)
         .at(String::from_utf8_lossy(name))
-        .detail(format!("{what} in an archive"))
+        .detail(format!("the archive has {what}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Extended headers: records with further attributes of the next entry. Pure.
+//! Extended headers: records with further attributes of the next entry.
 
 use longshore_core::{Error, ErrorKind, Result};
 
@@ -19,10 +19,11 @@ impl Overrides {
     /// Adds the records of an extended header.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the format is violated, and for sparse files, whose
-    /// content is not stored as a whole.
+    /// [`Invalid`](ErrorKind::Invalid) if the format is violated;
+    /// [`Unsupported`](ErrorKind::Unsupported) for sparse files, whose content is not stored
+    /// completely.
     ///
-    /// Source: POSIX.1-2024, pax, "pax Extended Header". The size applies both to reading and to
+    /// Source: POSIX.1-2024, pax, "pax Extended Header". The size applies to both reading and
     /// skipping.
     pub(super) fn read(&mut self, mut records: &[u8]) -> Result<()> {
         while !records.is_empty() {
@@ -31,7 +32,7 @@ impl Overrides {
             match key {
                 b"path" => self.name = Some(text(value)?),
                 b"linkpath" => self.link = Some(text(value)?),
-                b"size" => self.size = Some(number(value).ok_or_else(|| bad("its size"))?),
+                b"size" => self.size = Some(number(value).ok_or_else(|| bad("an invalid size"))?),
                 key if key.starts_with(b"GNU.sparse.") => return Err(sparse()),
                 _ => {}
             }
@@ -43,11 +44,11 @@ impl Overrides {
 /// Builds the error for sparse files, of which only parts are stored.
 pub(super) fn sparse() -> Error {
     Error::new(ErrorKind::Unsupported)
-        .detail("the archive stores a file sparsely")
-        .with_hint("Create the archive without the option --sparse of tar.")
+        .detail("the archive has a sparse file")
+        .with_hint("Create the archive without tar's option --sparse.")
 }
 
-/// Splits off one record, `LENGTH KEY=VALUE\n`. The length includes all of these.
+/// Splits off one record, `LENGTH KEY=VALUE\n`. The length counts the whole record.
 fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
     let split = || {
         let space = records.iter().take(LENGTH_DIGITS).position(|b| *b == b' ')?;
@@ -60,7 +61,7 @@ fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
         let equals = pair.iter().position(|b| *b == b'=')?;
         Some((&pair[..equals], &pair[equals + 1..], rest))
     };
-    split().ok_or_else(|| bad("a record"))
+    split().ok_or_else(|| bad("an invalid record"))
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -78,11 +79,12 @@ fn text(value: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn bad(what: &str) -> Error {
-    Error::new(ErrorKind::Invalid).detail(format!("an extended header of the tar file: {what}"))
+    Error::new(ErrorKind::Invalid)
+        .detail(format!("the tar file has an extended header with {what}"))
 }
 
-/// The maximum length of the length field of a record, including the space. It is sufficient for
-/// the size limit of extended headers.
+/// The maximum length of the length field of a record, including the space. The maximum is
+/// sufficient for the size limit of extended headers.
 const LENGTH_DIGITS: usize = 10;
 
 #[cfg(test)]

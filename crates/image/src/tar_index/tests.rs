@@ -46,7 +46,7 @@ fn read(members: &Members, name: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn files_are_found_by_name_and_the_last_one_is_used() {
+fn files_are_found_by_name_and_the_last_file_of_a_name_is_used() {
     let content = vec![7; 1000];
     let members = index(&tar(&[
         (b"./a", EntryType::Regular, b"old"),
@@ -97,7 +97,7 @@ fn links_are_followed_within_the_archive() {
 }
 
 #[test]
-fn names_and_links_that_lead_out_are_refused() {
+fn names_and_links_that_lead_out_of_the_archive_are_refused() {
     for (name, kind, content) in [
         (&b"../x"[..], EntryType::Regular, &b"x"[..]),
         (b"/x", EntryType::Regular, b"x"),
@@ -119,8 +119,8 @@ fn long_names_and_extended_headers_apply_to_the_next_entry() {
     let mut builder = Builder::new(Vec::new());
     builder.append_data(&mut header(b"", EntryType::Regular, 4), &long, &b"long"[..]).unwrap();
     builder.append_pax_extensions([("path", &b"pax"[..]), ("size", b"3")]).unwrap();
-    // The header states no bytes, and the extended header states three, for reading and for
-    // skipping.
+    // The header states a size of 0, and the extended header a size of 3. The size of 3 applies to
+    // both reading and skipping.
     let mut tar = builder.into_inner().unwrap();
     tar.truncate(tar.len() - 1024);
     tar.extend(header(b"short", EntryType::Regular, 0).as_bytes());
@@ -134,7 +134,7 @@ fn long_names_and_extended_headers_apply_to_the_next_entry() {
 }
 
 #[test]
-fn damage_is_an_error_and_a_missing_end_marker_is_not() {
+fn a_damaged_tar_is_an_error_and_a_missing_end_marker_is_not() {
     let whole = tar(&[(b"a", EntryType::Regular, &[1; 600])]);
     let lone_zero_block = [&[0; 512][..], &whole].concat();
     let mut bad_sum = whole.clone();

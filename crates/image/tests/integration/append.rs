@@ -1,4 +1,4 @@
-//! Appending layers: the parts of an image that change, and those that must not.
+//! Tests which parts of an image change when layers are appended.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::{by_tag, identity, memory_with, tag};
 
-/// A configuration with details that parsers lose: nanoseconds, unknown fields, numbers, order, an
-/// umlaut.
+/// A config with details that parsers lose: nanoseconds, unknown fields, the format of numbers, the
+/// order of fields, and an umlaut.
 const CONFIG: &str = r#"{"os":"linux","architecture":"amd64","created":"2015-10-31T22:22:56.015925234Z","docker_version":"1.8","container":"0b","author":"J\u00fcrgen Jürgen","config":{"OnBuild":null,"ArgsEscaped":true,"Odd":1.10},"rootfs":{"type":"layers","odd":1,"diff_ids":["DIFF"]},"history":[{"created":"2015-10-31T22:22:54.690851953Z","created_by":"/bin/sh -c #(nop) ADD file","x":1},{"created_by":"CMD","empty_layer":true}]}"#;
 
-/// An image with one layer and this configuration, in Docker's or OCI's format.
+/// Builds an image with one layer and the config [`CONFIG`], in Docker's or OCI's format.
 fn odd_image(docker: bool) -> Content {
     let layer = Layer::gzip(&layer_tar(&[("etc/motd", b"hello")]));
     let config = bytes::Bytes::from(CONFIG.replace("DIFF", layer.diff_id.as_str()));
@@ -46,7 +46,7 @@ fn file(content: &[u8]) -> (TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
-/// Returns the same store in the form that an operation needs.
+/// Returns the same store in the form that `push` requires.
 fn shared(store: &Memory) -> Arc<Memory> {
     Arc::new(store.clone())
 }
@@ -59,7 +59,7 @@ async fn config_text(store: &Memory, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_layer_is_appended_and_everything_else_keeps_its_text() {
+async fn appending_a_layer_keeps_the_text_of_all_other_fields() {
     let content = odd_image(false);
     let memory = memory_with(&content).await;
     // An empty tar: 1,024 zero bytes.
@@ -92,7 +92,7 @@ async fn a_layer_is_appended_and_everything_else_keeps_its_text() {
 }
 
 #[tokio::test]
-async fn the_media_type_depends_on_the_content_and_the_format_of_the_image() {
+async fn the_media_type_of_a_new_layer_depends_on_its_content_and_the_format_of_the_image() {
     let tar = layer_tar(&[("append/content", b"__flag__\n")]);
     for (docker, layer, expected) in [
         (false, Layer::plain(&tar), MediaType::OCI_LAYER),
@@ -131,7 +131,7 @@ async fn a_layer_of_another_store_is_copied_and_appended() {
     for layer in &image.layers {
         assert!(target.blob_size(&layer.digest).await.unwrap().is_some());
     }
-    assert_eq!(target.manifest_count(), 1, "the old image stays where it is");
+    assert_eq!(target.manifest_count(), 1, "the old manifest is not copied");
     let config: serde_json::Value =
         serde_json::from_str(&config_text(&target, "v2").await).unwrap();
     assert_eq!(config["created"], "2026-01-31T12:00:00Z");
@@ -142,7 +142,7 @@ async fn a_layer_of_another_store_is_copied_and_appended() {
 }
 
 #[tokio::test]
-async fn the_first_layer_appended_again_has_its_diff_id_twice() {
+async fn appending_an_existing_layer_again_repeats_its_diff_id() {
     let content = odd_image(false);
     let store = memory_with(&content).await;
     let first = &content.blobs[1].0.digest;
@@ -176,7 +176,7 @@ async fn in_an_index_only_the_selected_image_gets_the_layer() {
     let (source, empty) = (Arc::new(memory.clone()), Arc::new(target.clone()));
     let nested = append.push(source, &by_tag("outer"), empty, None).await.unwrap_err();
     assert_eq!(nested.kind(), ErrorKind::Unsupported);
-    assert_eq!(target.manifest_count(), 0, "the platform is checked before anything is written");
+    assert_eq!(target.manifest_count(), 0, "the index is checked before any manifest is written");
     let append = Append::new().file(&path).await.unwrap().platform(arm.clone());
     let appended = push(append).await.unwrap();
     let manifest = target.manifest(&by_tag("v1")).await.unwrap();

@@ -52,7 +52,7 @@ async fn an_image_keeps_its_config_and_its_diff_ids() {
         assert_eq!((&layer.media_type, &layer.digest), (&MediaType::DOCKER_LAYER, diff_id));
     }
 
-    // An image from an archive is written to another archive and read again, unchanged.
+    // An archive that is written from the first archive has the same bytes.
     let again = folder.path().join("again.tar");
     let writer = DockerArchiveWriter::create(&again, Some(repository("a/b"))).await.unwrap();
     copy(&archive, &writer, "v1").await.unwrap();
@@ -97,7 +97,7 @@ async fn a_name_moves_to_the_image_that_was_saved_last() {
 }
 
 #[tokio::test]
-async fn an_index_is_refused_before_anything_is_sent_and_one_platform_is_accepted() {
+async fn an_index_is_refused_before_any_blob_is_sent_and_a_single_platform_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small_index(1);

@@ -52,7 +52,7 @@ async fn an_invalid_layout_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_index_of_100_mb_is_refused_unread() {
+async fn an_index_of_100_mb_is_refused() {
     let big = vec![b' '; 100_000_000];
     let (_folder, path) = archive(&[LAYOUT, Entry::File("index.json", &big)]);
     assert_eq!(OciArchive::open(&path).await.unwrap_err().kind(), ErrorKind::TooLarge);
@@ -61,7 +61,7 @@ async fn an_index_of_100_mb_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn one_large_config_for_very_many_images_is_read_once() {
+async fn a_large_config_that_many_images_share_is_read_once() {
     let padding = "x".repeat(6 << 20);
     let config = format!(
         r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}},"x":"{padding}"}}"#
@@ -72,7 +72,7 @@ async fn one_large_config_for_very_many_images_is_read_once() {
         Entry::File("c", config.as_bytes()),
         Entry::File("manifest.json", items.as_bytes()),
     ]);
-    // 600 GB, if it were read for each of them.
+    // Reading the config again for each image would take 600 GB.
     let opened = tokio::time::timeout(Duration::from_secs(120), DockerArchive::open(&path)).await;
     assert_eq!(opened.unwrap().unwrap().images().count(), 100_000);
 }
@@ -93,7 +93,8 @@ async fn a_file_that_is_not_an_archive_is_refused() {
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(OciArchive::open(&path).await.unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(DockerArchive::open(&path).await.unwrap_err().kind(), ErrorKind::Invalid);
-        // A file that is not an archive is not replaced. An empty file counts as no archive.
+        // A file that is not an archive is not replaced. An empty file is treated like a missing
+        // file.
         let writer = OciArchiveWriter::create(&path).await;
         assert_eq!(writer.is_ok(), bytes.is_empty());
         drop(writer);
@@ -107,7 +108,7 @@ async fn a_file_that_is_not_an_archive_is_refused() {
 }
 
 #[tokio::test]
-async fn a_truncated_archive_is_refused_or_complete() {
+async fn a_truncated_archive_never_yields_incomplete_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small(1).build();
@@ -126,7 +127,7 @@ async fn a_truncated_archive_is_refused_or_complete() {
 }
 
 #[tokio::test]
-async fn a_missing_blob_is_named_in_the_error() {
+async fn the_error_for_a_missing_blob_names_its_digest() {
     let digest = Digest::sha256(b"missing");
     let index = format!(
         r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json",
@@ -172,7 +173,7 @@ async fn an_inconsistent_docker_archive_is_refused() {
 }
 
 #[tokio::test]
-async fn a_layer_that_does_not_match_its_diff_id_is_never_returned_whole() {
+async fn an_image_with_a_layer_that_does_not_match_its_diff_id_is_not_copied() {
     let digest = Digest::sha256(b"layer");
     let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{digest}"]}}}}"#);
     let manifest = br#"[{"Config":"c.json","RepoTags":["a:v1"],"Layers":["l.tar"]}]"#;
@@ -189,7 +190,7 @@ async fn a_layer_that_does_not_match_its_diff_id_is_never_returned_whole() {
 }
 
 #[tokio::test]
-async fn the_error_names_the_other_kind_of_archive() {
+async fn the_error_for_the_wrong_kind_of_archive_suggests_the_other_kind() {
     let (_folder, path) = archive(&[LAYOUT, EMPTY_INDEX]);
     let e = DockerArchive::open(&path).await.unwrap_err();
     assert!(e.hint().unwrap().contains("oci-archive:"));

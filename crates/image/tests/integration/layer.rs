@@ -1,4 +1,4 @@
-//! Layers, decompressed while they are read.
+//! Tests layers that are decompressed while they are read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,7 @@ async fn the_last_chunk_is_withheld_until_the_diff_id_matches() {
 }
 
 #[tokio::test]
-async fn a_damaged_layer_is_never_returned_whole() {
+async fn a_damaged_or_too_large_layer_is_never_returned_completely() {
     let layer = Layer::gzip(&layer_tar(&[("a", b"a")]));
     let other = Descriptor::from_bytes(layer.descriptor.media_type.clone(), b"other");
     let content = layer.content.clone();
@@ -89,7 +89,7 @@ async fn dropping_the_stream_stops_the_reading() {
     let mut stream = unpack(reader, None, UnpackLimits::default()).unwrap();
     assert!(!stream.next().await.unwrap().unwrap().is_empty());
     drop(stream);
-    // Whatever reads the source owns it. When the source is released, nothing can read it any more.
+    // The reader of the source owns it. After the source is released, it can no longer be read.
     let released = async {
         while Arc::strong_count(&taken) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -97,5 +97,5 @@ async fn dropping_the_stream_stops_the_reading() {
     };
     tokio::time::timeout(Duration::from_secs(30), released).await.unwrap();
     let read = taken.load(Ordering::Relaxed);
-    assert!(read < 64, "at most the buffered chunks may be read: {read}");
+    assert!(read < 64, "expected only the buffered chunks to be read, found {read} chunks");
 }

@@ -17,14 +17,14 @@ use longshore_core::{
     Target,
 };
 
-/// One entry of a tar file made for a test.
+/// One entry of a tar file for a test.
 enum Entry<'a> {
     File(&'a str, &'a [u8]),
     SymbolicLink(&'a str, &'a str),
     HardLink(&'a str, &'a str),
 }
 
-/// Writes a tar file with these entries. Their names are written unchanged.
+/// Writes a tar file with these entries. The names are written unchanged.
 fn write_tar(path: &Path, entries: &[Entry<'_>]) {
     let mut builder = tar::Builder::new(std::fs::File::create(path).unwrap());
     for entry in entries {
@@ -59,7 +59,7 @@ fn by_tag(text: &str) -> TagOrDigest {
     tag(text).into()
 }
 
-/// Copies the manifest that a tag names to the same tag.
+/// Copies the content of a tag to the same tag of another store.
 async fn copy(
     source: &(impl Source + Clone + 'static),
     target: &(impl Target + Clone + 'static),
@@ -69,8 +69,8 @@ async fn copy(
     copier.copy(&by_tag(name), Some(&tag(name))).await.map(drop)
 }
 
-/// Returns an image's manifest, and the digest and the diff IDs of its config, which no change of
-/// format affects.
+/// Returns an image's manifest, and the digest and the diff IDs of its config. A change of format
+/// does not affect this digest and these diff IDs.
 async fn identity(
     source: &dyn Source,
     selector: &TagOrDigest,

@@ -29,7 +29,7 @@ async fn an_index_is_copied_unchanged() {
     assert_eq!(files(folder.path()), ["x.tar"]);
 
     let archive = OciArchive::open(&path).await.unwrap();
-    assert_eq!(archive.entries().len(), 1, "children need no entries");
+    assert_eq!(archive.entries().len(), 1, "children have no entries");
     assert_eq!(archive.only_manifest().unwrap(), by_tag("v1"));
     let memory = Memory::new();
     copy(&archive, &memory, "v1").await.unwrap();
@@ -99,7 +99,7 @@ async fn a_dropped_writer_leaves_the_existing_archive_unchanged() {
 }
 
 #[tokio::test]
-async fn compressed_archives_are_read_and_not_extended() {
+async fn compressed_archives_can_be_read_but_not_extended() {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("x.tar");
     let content = Image::small(1).build();
@@ -121,7 +121,7 @@ async fn compressed_archives_are_read_and_not_extended() {
         assert!(std::fs::read(&path).unwrap() == bytes);
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let e = OciArchive::open(&path).await.unwrap_err();
-        assert_eq!(e.kind(), ErrorKind::Invalid, "{name} cut short");
+        assert_eq!(e.kind(), ErrorKind::Invalid, "{name} is truncated");
     }
 }
 
@@ -167,7 +167,7 @@ async fn the_index_of_an_archive_becomes_a_blob_when_it_gets_a_name() {
 }
 
 #[tokio::test]
-async fn damaged_existing_content_is_replaced_and_missing_content_is_named() {
+async fn damaged_existing_content_is_replaced_and_errors_name_missing_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small(1).build();

@@ -48,7 +48,7 @@ async fn skopeo_and_longshore_read_each_others_docker_archives() {
     let layout = folder.path().join("layout");
     let _ = skopeo(["copy", &ours, &at("oci", &layout, "v1")]).succeeded();
     let layout = longshore_core::Layout::open(layout).await.unwrap();
-    // For OCI, skopeo rewrites the config. The layers stay the same.
+    // For OCI, skopeo rewrites the config. The content of the layers stays the same.
     let diff_ids_in_layout = identity(&layout, &by_tag("v1")).await.2;
     let _ = skopeo(["copy", &ours, &at("docker-archive", &theirs, "r.example/b:v2")]).succeeded();
 

@@ -52,7 +52,7 @@ impl Curve {
 }
 
 impl Signer {
-    /// Generates a key on P-256; returns it and its uncompressed point.
+    /// Generates a key on P-256. Returns the key and its uncompressed point.
     pub(super) fn generate() -> Option<(Self, Vec<u8>)> {
         let (algorithm, random) = (Curve::P256.signing(), SystemRandom::new());
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).ok()?;
@@ -61,7 +61,7 @@ impl Signer {
         Some((Self::Ec(Box::new(pair)), point))
     }
 
-    /// Returns the key with this scalar, if the point belongs to it.
+    /// Returns the key with this scalar, or `None` if the point does not match the scalar.
     pub(super) fn ec(curve: Curve, scalar: &[u8], point: &[u8]) -> Option<Self> {
         let random = SystemRandom::new();
         let pair =
@@ -69,7 +69,7 @@ impl Signer {
         pair.ok().map(|pair| Self::Ec(Box::new(pair)))
     }
 
-    /// Returns the key of a PKCS #1 document, which needs at least 2048 bits.
+    /// Returns the key of a PKCS #1 document. The key needs at least 2048 bits.
     ///
     /// # Errors
     /// A clause that describes the defect of the key.
@@ -132,7 +132,7 @@ pub(super) fn key_of_password(
     Some(key)
 }
 
-/// Decrypts AES-CBC with PKCS #7 padding; the key's size selects the AES variant.
+/// Decrypts AES-CBC with PKCS #7 padding. The size of the key selects the AES variant.
 pub(super) fn decrypt(key: &[u8], iv: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
     match key.len() {
         16 => cbc::Decryptor::<aes::Aes128>::new_from_slices(key, iv)

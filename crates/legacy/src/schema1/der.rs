@@ -1,11 +1,11 @@
 //! The subset of DER that keys use.
 
-/// The input that has not been read yet.
+/// A reader of DER values, with the input that has not been read yet.
 #[derive(Clone, Copy)]
 pub(super) struct Der<'a>(pub(super) &'a [u8]);
 
 impl<'a> Der<'a> {
-    /// Returns the content of the next value, if it has this tag.
+    /// Returns the content of the next value if it has the given tag.
     pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (&first, rest) = self.0.split_first()?;
         let (&length, rest) = rest.split_first()?;
@@ -25,7 +25,7 @@ impl<'a> Der<'a> {
         Some(content)
     }
 
-    /// Returns a reader for the content of the next value, if it has this tag.
+    /// Returns a reader for the content of the next value if it has the given tag.
     pub(super) fn open(&mut self, tag: u8) -> Option<Self> {
         self.take(tag).map(Self)
     }
@@ -37,13 +37,13 @@ impl<'a> Der<'a> {
         bytes.get(zeros..)
     }
 
-    /// Returns the next bit string, which must be whole bytes.
+    /// Returns the next bit string, which must consist of whole bytes.
     pub(super) fn bits(&mut self) -> Option<&'a [u8]> {
         self.take(BIT_STRING)?.strip_prefix(&[0])
     }
 }
 
-/// Encodes a value with this tag.
+/// Encodes a value with the given tag.
 pub(super) fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     let size = content.len().to_be_bytes();
     let size = &size[size.iter().take_while(|byte| **byte == 0).count().min(size.len() - 1)..];
@@ -73,7 +73,7 @@ pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTETS: u8 = 0x04;
 pub(super) const OBJECT: u8 = 0x06;
 pub(super) const SEQUENCE: u8 = 0x30;
-/// `[0]` and `[1]`: optional parts.
+/// `[0]` and `[1]`: the tags of optional fields.
 pub(super) const PART_0: u8 = 0xa0;
 pub(super) const PART_1: u8 = 0xa1;
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn der_values_round_trip_and_truncated_ones_are_refused() {
+    fn der_values_round_trip_and_truncated_values_are_refused() {
         for size in [0, 1, 127, 128, 255, 256, 70_000] {
             let content = vec![7; size];
             let written = value(OCTETS, &content);
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(number(&[0x80]), [INTEGER, 2, 0, 0x80]);
         assert_eq!(Der(&number(&[0x80])).number(), Some(&[0x80][..]));
         assert_eq!(Der(&bits(b"x")).bits(), Some(&b"x"[..]));
-        // An indefinite length, and a length beyond any document.
+        // An indefinite length and a length of nine bytes are refused.
         assert_eq!(Der(&[OCTETS, 0x80, 0, 0]).take(OCTETS), None);
         assert_eq!(Der(&[OCTETS, 0x89, 1, 1, 1, 1, 1, 1, 1, 1, 1]).take(OCTETS), None);
     }

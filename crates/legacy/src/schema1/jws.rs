@@ -20,7 +20,7 @@ pub struct Verified {
     pub payload: Bytes,
     /// The sha256 digest of the payload, which registries use as the manifest's digest.
     pub digest: Digest,
-    /// The signers, in the order of the signatures; at least one.
+    /// The signers, in the order of the signatures. There is at least one.
     pub signers: Vec<Signer>,
 }
 
@@ -38,8 +38,8 @@ pub struct Signer {
 pub trait VerifySignatures {
     /// Checks all signatures of a schema 1 manifest.
     ///
-    /// ES256, ES384, RS256, RS384 and RS512 with the key in the signature's header are checked.
-    /// Certificate chains are not.
+    /// Supports ES256, ES384, RS256, RS384 and RS512 with the key in the signature's header.
+    /// Certificate chains are not supported.
     ///
     /// # Errors
     /// [`Unverified`](ErrorKind::Unverified), which names the signature and its defect.
@@ -48,17 +48,18 @@ pub trait VerifySignatures {
     fn verify_signatures(&self) -> Result<Verified>;
 }
 
-/// Signs schema 1 manifests: a [`RawManifest`], or a [`Schema1`] document that was edited.
+/// Signs schema 1 manifests: a [`RawManifest`] or an edited [`Schema1`] document.
 pub trait Sign {
-    /// Returns the manifest, signed with this key; existing signatures are replaced.
+    /// Signs the manifest with this key. The signature replaces existing signatures.
     ///
-    /// The payload of a [`RawManifest`] keeps its bytes, so its digest stays; a [`Schema1`] is
-    /// serialized again. The signature is placed like libtrust's: before the end of the document,
-    /// with the same indentation.
+    /// The payload of a [`RawManifest`] keeps its bytes and therefore its digest. It is serialized
+    /// again only if its existing signatures are malformed or do not fit the document. A
+    /// [`Schema1`] is always serialized again. Like libtrust, this function inserts the signature
+    /// before the end of the document, with the same indentation.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is not schema 1, or the key is too weak to
-    /// sign; [`Invalid`](ErrorKind::Invalid) if it is a malformed schema 1 manifest.
+    /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is not schema 1, or if the key is
+    /// too weak to sign; [`Invalid`](ErrorKind::Invalid) if the schema 1 manifest is malformed.
     ///
     /// Source: libtrust, `jsonsign.go`.
     fn sign(&self, key: &SigningKey) -> Result<RawManifest>;
@@ -71,7 +72,8 @@ impl VerifySignatures for RawManifest {
         let payload = self.signed_payload()?;
         let Signatures { signatures } = serde_json::from_slice(self.bytes())
             .map_err(|_| refused("its signatures are unreadable".to_owned()))?;
-        // Each signature covers the whole payload: thousands over megabytes would take minutes.
+        // Each signature covers the whole payload. Checking thousands of signatures over megabytes
+        // would take minutes.
         if signatures.len() > SIGNATURE_LIMIT {
             return Err(refused(format!("it has more than {SIGNATURE_LIMIT} signatures")));
         }
@@ -124,7 +126,7 @@ struct Signature {
     protected: String,
 }
 
-/// Returns the signed manifest of a payload.
+/// Signs a payload, and returns the signed manifest.
 fn signed(payload: &[u8], key: &SigningKey) -> Result<RawManifest> {
     RawManifest::from_bytes(embed(payload, key)?.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
 }
@@ -143,7 +145,7 @@ fn has_signatures(document: &[u8]) -> bool {
 /// Checks one signature.
 ///
 /// # Errors
-/// A clause that says why it is invalid.
+/// A clause that says why the signature is invalid.
 fn check(signature: &Signature, payload: &[u8]) -> Result<Signer, String> {
     let header = &signature.header;
     let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
@@ -202,14 +204,14 @@ fn last_visible(text: &[u8]) -> Option<usize> {
     text.iter().rposition(|byte| !byte.is_ascii_whitespace())
 }
 
-/// Returns the text before the first field, if each field has its own line.
+/// Returns the indentation of the first field, if each field has its own line.
 fn indent(document: &[u8]) -> Option<Cow<'_, str>> {
     let rest = document.trim_ascii_start().strip_prefix(b"{")?.strip_prefix(b"\n")?;
     let size = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     (size > 0).then(|| String::from_utf8_lossy(&rest[..size]))
 }
 
-/// Returns JSON with one line per value; lines after the first begin with `prefix`.
+/// Returns JSON with one line per value. Lines after the first begin with `prefix`.
 fn pretty(value: &impl Serialize, prefix: &str, indent: &str) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
@@ -219,14 +221,14 @@ fn pretty(value: &impl Serialize, prefix: &str, indent: &str) -> Result<Vec<u8>>
     if prefix.is_empty() {
         return Ok(text);
     }
-    // Within JSON's strings, line ends are escaped.
+    // JSON strings contain no line ends, because JSON escapes them.
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     Ok(lines.join([b"\n", prefix.as_bytes()].concat().as_slice()))
 }
 
 /// The algorithms that libtrust produces, except ES512: P-521 is not supported.
 const KNOWN_ALGORITHMS: [&str; 5] = ["ES256", "ES384", "RS256", "RS384", "RS512"];
-/// 32 signatures: real manifests have one or two.
+/// Maximum number of signatures. Real manifests have one or two.
 const SIGNATURE_LIMIT: usize = 32;
 /// The indentation of Docker's manifests.
 const GO_INDENT: &str = "   ";

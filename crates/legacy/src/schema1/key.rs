@@ -18,7 +18,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Generates a disposable key on P-256: registries require a signature, by any key.
+    /// Generates a disposable key on P-256. Registries require a signature but accept any key.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the system's random number generator failed.
@@ -35,7 +35,7 @@ impl SigningKey {
     /// Parses the first private key of a PEM file: PKCS #8, SEC 1 or PKCS #1. PKCS #8 may be
     /// encrypted with a password (PBES2: PBKDF2 and AES-CBC, OpenSSL's default).
     ///
-    /// An RSA key of less than 2048 bits can be parsed, for its identifier, but cannot sign.
+    /// An RSA key of less than 2048 bits has an identifier but cannot sign.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid), which names the defect and does not quote the key.
@@ -44,7 +44,8 @@ impl SigningKey {
         match parts {
             Parts::Ec { curve, scalar, point } => {
                 let signer = Signer::ec(curve, &scalar, &point);
-                let signer = signer.ok_or_else(|| invalid("its public part does not match"))?;
+                let signer = signer
+                    .ok_or_else(|| invalid("its public part does not match its private part"))?;
                 Ok(Self { signer: Some(signer), public: PublicKey(Public::Ec { curve, point }) })
             }
             Parts::Rsa { pkcs1 } => {
@@ -61,7 +62,7 @@ impl SigningKey {
         &self.public
     }
 
-    /// Signs a message; see [`PublicKey::algorithm`].
+    /// Signs a message with the algorithm of [`PublicKey::algorithm`].
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let signer = self.signer.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported)
@@ -80,15 +81,15 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The public key that a signature is checked with.
+/// A public key for the verification of signatures.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(Public);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Public {
-    /// The point is uncompressed.
+    /// A curve, and an uncompressed point on it.
     Ec { curve: Curve, point: Vec<u8> },
-    /// Both without leading zeros.
+    /// The modulus and the exponent, without leading zeros.
     Rsa { n: Vec<u8>, e: Vec<u8> },
 }
 
@@ -134,7 +135,7 @@ impl PublicKey {
     /// Parses a JSON Web Key.
     ///
     /// # Errors
-    /// A clause that says why it is invalid.
+    /// A clause that says why the key is invalid.
     pub(super) fn from_jwk(jwk: &Value) -> Result<Self, String> {
         let jwk: Jwk = serde_json::from_value(jwk.clone()).map_err(|_| "has no key".to_owned())?;
         let bytes = |text: &Option<String>| text.as_deref().and_then(from_base64url);
@@ -162,7 +163,7 @@ impl PublicKey {
     /// Checks a signature. The algorithm must match the kind of this key.
     ///
     /// # Errors
-    /// A clause that says why it is invalid.
+    /// A clause that says why the signature is invalid.
     pub(super) fn verify(
         &self,
         algorithm: &str,
@@ -193,7 +194,7 @@ impl PublicKey {
         if good { Ok(()) } else { Err("does not match the content".to_owned()) }
     }
 
-    /// Returns the key in X.509 form.
+    /// Encodes the key as X.509 `SubjectPublicKeyInfo`, in DER.
     fn to_der(&self) -> Vec<u8> {
         let (algorithm, key) = match &self.0 {
             Public::Ec { curve, point } => {
@@ -255,7 +256,7 @@ fn curve_name(curve: Curve) -> &'static str {
     }
 }
 
-/// Returns the two public numbers of a PKCS #1 document.
+/// Returns the modulus and the exponent of a PKCS #1 document.
 fn rsa_public(pkcs1: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut key = Der(pkcs1).open(SEQUENCE)?;
     key.number()?;
@@ -281,7 +282,7 @@ fn invalid(clause: &'static str) -> Error {
 
 /// The first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;
-/// 2048 bits, in bytes.
+/// Minimum size of an RSA modulus in bytes: 2048 bits.
 const SMALLEST_RSA: usize = 256;
 const NULL: [u8; 2] = [5, 0];
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

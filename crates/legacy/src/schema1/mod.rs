@@ -1,6 +1,6 @@
 //! The signatures of Docker schema 1 manifests, and their keys, compatible with Docker's libtrust.
 //!
-//! `longshore` itself reads such manifests, and finds their signed payload.
+//! The crate `longshore` parses such manifests and extracts their signed payload.
 //!
 //! ```
 //! use longshore::RawManifest;

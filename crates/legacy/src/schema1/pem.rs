@@ -24,10 +24,12 @@ pub(super) enum Parts {
 pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static str> {
     let (label, body) = private_key(pem).ok_or("it contains no private key in PEM")?;
     if body.contains("ENCRYPTED") {
-        return Err("its encryption is specific to OpenSSL; convert it with openssl pkcs8 -topk8");
+        return Err(
+            "its encryption is specific to OpenSSL; convert the key with openssl pkcs8 -topk8",
+        );
     }
     let text: String = body.split_ascii_whitespace().collect();
-    let der = STANDARD.decode(text).map_err(|_| "its PEM is not base64")?;
+    let der = STANDARD.decode(text).map_err(|_| "its PEM is not valid base64")?;
     let parts = match label {
         "PRIVATE KEY" => pkcs8(&der)?,
         "EC PRIVATE KEY" => sec1(&der, None)?,
@@ -36,7 +38,7 @@ pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static 
             let password = password.ok_or("it is encrypted, and no password is given")?;
             pkcs8(&decrypted(&der, password.as_bytes())?)?
         }
-        _ => return Err("it is neither an EC nor an RSA key"),
+        _ => return Err("its type is not supported; expected an EC or RSA key"),
     };
     parts.ok_or("it is damaged")
 }
@@ -55,11 +57,11 @@ fn pkcs8(der: &[u8]) -> Result<Option<Parts>, &'static str> {
     match algorithm {
         RSA => Ok(Some(Parts::Rsa { pkcs1: key.to_vec() })),
         EC => sec1(key, curve),
-        _ => Err("it is neither an EC nor an RSA key"),
+        _ => Err("its type is not supported; expected an EC or RSA key"),
     }
 }
 
-/// Parses a PKCS #8 document.
+/// The fields of a PKCS #8 document.
 struct KeyInfo<'a> {
     algorithm: &'a [u8],
     curve: Option<&'a [u8]>,
@@ -81,14 +83,14 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Result<Option<Parts>, &'static str>
     let curve = match own.or(curve) {
         Some(P256) => Curve::P256,
         Some(P384) => Curve::P384,
-        _ => return Err("its curve is neither P-256 nor P-384"),
+        _ => return Err("its curve is not supported; expected P-256 or P-384"),
     };
     let point = point.ok_or("its public part is missing; add it with openssl ec")?;
     let (scalar, point) = (scalar.to_vec(), point.to_vec());
     Ok(Some(Parts::Ec { curve, scalar, point }))
 }
 
-/// Parses a SEC 1 document, including its optional parts.
+/// The fields of a SEC 1 document, including optional fields.
 struct EcKey<'a> {
     scalar: &'a [u8],
     curve: Option<&'a [u8]>,
@@ -111,10 +113,10 @@ fn decrypted(der: &[u8], password: &[u8]) -> Result<Vec<u8>, &'static str> {
     let scheme = Scheme::read(der).ok_or("it is damaged")?;
     let (Some(hash), Some(key_size)) = (scheme.hash(), scheme.key_size()) else {
         return Err("its encryption is not supported; \
-                    convert it with openssl pkcs8 -topk8 -v2 aes-256-cbc");
+                    convert the key with openssl pkcs8 -topk8 -v2 aes-256-cbc");
     };
     if scheme.iterations > ITERATION_LIMIT {
-        return Err("its password takes too long to check");
+        return Err("its password derivation takes more than 10 million iterations");
     }
     key_of_password(hash, password, scheme.salt, scheme.iterations, key_size)
         .and_then(|key| decrypt(&key, scheme.iv, scheme.ciphertext))
@@ -122,7 +124,7 @@ fn decrypted(der: &[u8], password: &[u8]) -> Result<Vec<u8>, &'static str> {
         .ok_or("the password is wrong")
 }
 
-/// Decrypts a PKCS #8 document by PBES2 with PBKDF2.
+/// The parameters of an encrypted PKCS #8 document: PBES2 with PBKDF2.
 struct Scheme<'a> {
     salt: &'a [u8],
     iterations: u32,
@@ -133,7 +135,8 @@ struct Scheme<'a> {
 }
 
 impl<'a> Scheme<'a> {
-    /// Parses the parameters. Another scheme or derivation gives an empty, unsupported cipher.
+    /// Parses the parameters. For another scheme or derivation, the cipher is empty and therefore
+    /// unsupported.
     fn read(der: &'a [u8]) -> Option<Self> {
         let mut document = Der(der).open(SEQUENCE)?;
         let mut algorithm = document.open(SEQUENCE)?;
@@ -152,7 +155,7 @@ impl<'a> Scheme<'a> {
         let salt = derivation.take(OCTETS)?;
         let iterations = derivation.number()?;
         let iterations = iterations.iter().take(5).fold(0_u64, |n, b| (n << 8) | u64::from(*b));
-        // The key's size may be stated here; the cipher implies it too.
+        // The optional key size is ignored, because the cipher implies it.
         derivation.number();
         let hash = derivation.open(SEQUENCE).and_then(|mut hash| hash.take(OBJECT));
         let mut encryption = parameters.open(SEQUENCE)?;
@@ -186,7 +189,8 @@ impl<'a> Scheme<'a> {
     }
 }
 
-/// 10 million: OpenSSL writes 2,048, careful users a million.
+/// Maximum number of iterations: 10 million. OpenSSL uses 2,048 by default, careful users a
+/// million.
 const ITERATION_LIMIT: u32 = 10_000_000;
 
 // Object identifiers in DER: 1.2.840.113549.1.1.1, 1.2.840.10045.2.1 and those of the curves.

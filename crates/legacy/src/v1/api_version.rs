@@ -2,7 +2,7 @@ use std::fmt;
 
 use longshore::{Client, RegistryName, Result};
 
-/// The API of a registry.
+/// The API version of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ApiVersion {
@@ -22,10 +22,10 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// Detects the API of a registry. Unnecessary if the caller knows it.
+/// Detects the API version of a registry.
 ///
-/// Sends `GET /v2/`. Only not found (404) means v1: a registry that requires credentials, or that
-/// fails, may still speak v2. Success and 401 mean v2.
+/// Sends `GET /v2/`. Success and unauthorized (401) mean v2. Only not found (404) means v1: a
+/// registry that fails in another way may still support v2.
 ///
 /// # Errors
 /// The errors of [`Client::ping`], except not found (404) and unauthorized (401).

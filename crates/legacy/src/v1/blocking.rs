@@ -35,7 +35,7 @@ pub struct Registry {
     inner: AsyncRegistry,
 }
 
-/// Detects the API of a registry.
+/// Detects the API version of a registry.
 ///
 /// # Errors
 /// Same as the async [`api_version`](super::api_version).
@@ -51,17 +51,17 @@ impl Registry {
     }
 
     forward! { AsyncRegistry:
-        /// Pings the registry and describes it.
+        /// Pings the registry and returns its description.
         pub fn ping(&self) -> Result<Ping>;
-        /// Searches the registry's repositories. Without words, lists all of them, if the registry
-        /// supports it. See [`Registry::search`](AsyncRegistry::search).
+        /// Searches the registry's repositories. Without words, lists all repositories, if the
+        /// registry supports this search. See [`Registry::search`](AsyncRegistry::search).
         pub fn search(&self, words: &str) -> Listing<Found>;
         /// Returns an image. Sends nothing.
         #[must_use]
         pub fn image(&self, id: &ImageId) -> Image;
     }
 
-    /// Returns a repository; a name of one part is in the namespace `library`. Sends nothing.
+    /// Returns a repository. A name of one component is in the namespace `library`. Sends nothing.
     ///
     /// # Errors
     /// Same as [`Registry::repository`](AsyncRegistry::repository).
@@ -84,7 +84,7 @@ pub struct Repository {
 
 impl Repository {
     forward! { AsyncRepository:
-        /// Returns the namespace, `library` if none was given.
+        /// Returns the namespace. The default is `library`.
         #[must_use]
         pub fn namespace(&self) -> &str;
         /// Returns the name within the namespace.
@@ -92,22 +92,22 @@ impl Repository {
         pub fn name(&self) -> &str;
         /// Lists the tags, ordered by name.
         pub fn tags(&self) -> Result<Vec<Tagged>>;
-        /// Returns the image of a tag.
+        /// Returns the identifier of the image that a tag names.
         pub fn tag(&self, tag: &Tag) -> Result<ImageId>;
-        /// Returns the registry's data on a tag: when it was set, and by which client.
+        /// Returns the registry's data on a tag, such as the time of the push and the client.
         pub fn tag_json(&self, tag: &Tag) -> Result<Value>;
         /// Points a tag at an image.
         pub fn set_tag(&self, tag: &Tag, id: &ImageId) -> Result<()>;
-        /// Removes a tag; the image stays.
+        /// Removes a tag. The image remains.
         pub fn delete_tag(&self, tag: &Tag) -> Result<()>;
         /// Removes the repository with all of its tags.
         pub fn delete(&self) -> Result<()>;
-        /// Lists the images that the index has for the repository.
+        /// Lists the images of the repository that the index has recorded.
         pub fn images(&self) -> Result<Vec<Listed>>;
         /// Returns the repository with a token from its index, at the registry that the index
-        /// names; see [`Repository::authorize`](AsyncRepository::authorize).
+        /// names. See [`Repository::authorize`](AsyncRepository::authorize).
         pub fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self>;
-        /// Returns an image, accessed with this repository's token if it has one. Sends nothing.
+        /// Returns an image that is accessed with this repository's token, if any. Sends nothing.
         #[must_use]
         pub fn image(&self, id: &ImageId) -> Image;
     }
@@ -143,20 +143,20 @@ impl Image {
         pub fn json(&self) -> Result<ImageJson>;
         /// Returns one field of the image's JSON.
         pub fn field(&self, name: &str) -> Result<Value>;
-        /// Lists the image and its ancestors: itself, its parent, and so on.
+        /// Lists the image and its ancestors, from the image to the oldest ancestor.
         pub fn ancestry(&self) -> Result<Vec<ImageId>>;
         /// Opens the image's layer.
         pub fn layer(&self) -> Result<Layer>;
-        /// Puts the image's JSON, which begins an upload.
+        /// Pushes the image's JSON, the first step of an upload.
         pub fn push_json(&self, json: impl Into<Bytes>) -> Result<()>;
-        /// Puts the image's layer, whose JSON must exist.
+        /// Pushes the image's layer. The image's JSON must exist.
         pub fn push_layer(&self, layer: Body) -> Result<()>;
-        /// Sends the checksum of JSON and layer, which completes an upload.
+        /// Pushes the checksum of JSON and layer, the last step of an upload.
         pub fn push_checksum(&self, checksum: &Digest) -> Result<()>;
-        /// Puts the image's layer after its JSON, and sends the checksum of both; returns the
-        /// checksum. The argument `json` is the uploaded document.
+        /// Pushes the image's layer and the checksum of JSON and layer. Returns the checksum. The
+        /// argument `json` is the document that was pushed before.
         pub fn complete(&self, json: &[u8], layer: Body) -> Result<Digest>;
-        /// Uploads an image: its JSON, its layer, and the checksum of both; returns the checksum.
+        /// Pushes an image: its JSON, its layer, and the checksum of both. Returns the checksum.
         pub fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest>;
     }
 }
@@ -173,32 +173,33 @@ impl fmt::Display for Image {
     }
 }
 
-/// The layer of a v1 image as it is received: a tar, usually with gzip.
+/// The layer of a v1 image as received: a tar, usually compressed with gzip.
 ///
-/// Dropping it, or its reader, closes the connection.
+/// Dropping the layer or its reader closes the connection.
 #[derive(Debug)]
 pub struct Layer {
     inner: AsyncLayer,
 }
 
 impl Layer {
-    /// Returns its size in bytes, if the registry states it.
+    /// Returns the layer's size in bytes, if the registry states it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.inner.size()
     }
 
-    /// Returns the bytes as received, unverified: see [`checked`](Self::checked).
+    /// Returns the bytes without verification. See also [`checked`](Self::checked).
     #[must_use]
     pub fn into_reader(self) -> BlobStream {
         self.inner.into_stream().into()
     }
 
     /// Returns the bytes, checked against the checksum that came with the image's JSON. The stream
-    /// ends without an error only if they match. See [`Layer::checked`](AsyncLayer::checked).
+    /// ends with an error if the bytes do not match the checksum. See
+    /// [`Layer::checked`](AsyncLayer::checked).
     ///
     /// # Errors
-    /// Returns the layer itself, if there is no checksum of a supported kind.
+    /// Returns the layer itself if `json` has no checksum of a supported kind.
     pub fn checked(self, json: &ImageJson) -> Result<BlobStream, Self> {
         self.inner.checked(json).map(BlobStream::from).map_err(Self::from)
     }

@@ -27,8 +27,8 @@ pub struct ImageJson {
     pub bytes: Bytes,
     /// The layer's size in bytes (`X-Docker-Size`).
     pub size: Option<u64>,
-    /// The sha256 of document and layer (`X-Docker-Checksum-Payload`); `None` if the registry
-    /// states none, or another algorithm.
+    /// The sha256 of document and layer (`X-Docker-Checksum-Payload`). `None` if the header is
+    /// missing or is not a digest.
     pub checksum: Option<Digest>,
     /// Checksums of kinds that longshore does not compute, usually `tarsum+sha256:…`
     /// (`X-Docker-Checksum`).
@@ -39,7 +39,7 @@ impl ImageJson {
     /// Returns the parsed document.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is not JSON.
+    /// [`Invalid`](ErrorKind::Invalid) if the document is not JSON.
     pub fn value(&self) -> Result<Value> {
         serde_json::from_slice(&self.bytes)
             .map_err(|e| Error::new(ErrorKind::Invalid).at("image JSON").with_source(e))
@@ -62,7 +62,8 @@ impl Image {
     /// Sends `GET /v1/images/<id>/json`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if it is not JSON.
+    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if the reply is not
+    /// JSON.
     pub async fn json(&self) -> Result<ImageJson> {
         let document = self.site.fetch(self.ask(Method::GET, "json")).await?;
         document.json::<Value>()?;
@@ -89,7 +90,7 @@ impl Image {
             .ok_or_else(|| Error::new(ErrorKind::NotFound).at(format!("field {name:?} of {self}")))
     }
 
-    /// Lists the image and its ancestors: itself, its parent, and so on.
+    /// Lists the image and its ancestors, from the image to the oldest ancestor.
     ///
     /// Sends `GET /v1/images/<id>/ancestry`.
     ///
@@ -113,7 +114,7 @@ impl Image {
         reply.expect(&[200]).await.map(Layer::new)
     }
 
-    /// Puts the image's JSON, which begins an upload.
+    /// Pushes the image's JSON, the first step of an upload.
     ///
     /// Sends `PUT /v1/images/<id>/json`. The registry requires that the parent exists.
     ///
@@ -124,10 +125,10 @@ impl Image {
         self.site.change(ask).await.map(drop)
     }
 
-    /// Puts the image's layer, whose JSON must exist.
+    /// Pushes the image's layer. The image's JSON must exist.
     ///
-    /// Sends `PUT /v1/images/<id>/layer`. A stream cannot be sent again, so `GET
-    /// /v1/images/<id>/json` comes first, to find out whether the registry requires credentials.
+    /// Sends `PUT /v1/images/<id>/layer`. A stream cannot be sent again. Before a stream, `GET
+    /// /v1/images/<id>/json` is sent to detect whether the registry requires credentials.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the JSON does not exist.
@@ -140,12 +141,12 @@ impl Image {
         self.site.change(ask).await.map(drop)
     }
 
-    /// Sends the checksum of JSON and layer, which completes an upload.
+    /// Pushes the checksum of JSON and layer, the last step of an upload.
     ///
     /// Sends `PUT /v1/images/<id>/checksum` with `X-Docker-Checksum-Payload`.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the registry computed a different one.
+    /// [`Invalid`](ErrorKind::Invalid) if the registry computed a different checksum.
     pub async fn push_checksum(&self, checksum: &Digest) -> Result<()> {
         let value = HeaderValue::from_str(checksum.as_str())
             .map_err(|e| Error::new(ErrorKind::Invalid).at(checksum).with_source(e))?;
@@ -153,8 +154,8 @@ impl Image {
         self.site.change(self.ask(Method::PUT, "checksum").header(name, value)).await.map(drop)
     }
 
-    /// Puts the image's layer after its JSON, and sends the checksum of both; returns the checksum.
-    /// The argument `json` is the uploaded document.
+    /// Pushes the image's layer and the checksum of JSON and layer. Returns the checksum. The
+    /// argument `json` is the document that was pushed before.
     ///
     /// # Errors
     /// The errors of [`push_layer`](Self::push_layer) and [`push_checksum`](Self::push_checksum).
@@ -168,13 +169,13 @@ impl Image {
         Ok(checksum)
     }
 
-    /// Uploads an image: its JSON, its layer, and the checksum of both; returns the checksum.
+    /// Pushes an image: its JSON, its layer, and the checksum of both. Returns the checksum.
     ///
     /// # Errors
     /// The errors of [`push_json`](Self::push_json) and [`complete`](Self::complete).
     ///
     /// # Cancellation
-    /// The registry keeps an incomplete image, and accepts the same image again.
+    /// An incomplete image remains in the registry, which accepts the same image again.
     pub async fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest> {
         let json = json.into();
         self.push_json(json.clone()).await?;
@@ -190,7 +191,7 @@ impl Image {
     }
 }
 
-/// Returns the body, observed by a digester as it is read.
+/// Returns a body that updates the digester as it is read.
 fn observed(body: Body, digester: &Arc<Mutex<Digester>>) -> Body {
     let seen = Arc::clone(digester);
     let see = move |bytes: &Bytes| {

@@ -4,10 +4,10 @@ use std::str::FromStr;
 use longshore::ParseError;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The identifier of an image at a v1 registry: 64 hex digits, or the start of them.
+/// The identifier of an image at a v1 registry: 64 hex digits or a prefix of them.
 ///
-/// It is random, not a digest of the content. Only letters and digits are allowed, so it is safe in
-/// a path.
+/// The identifier is random. It is not a digest of the content. Only letters and digits are
+/// allowed, so an identifier is safe in a path.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ImageId(String);
@@ -16,14 +16,15 @@ impl ImageId {
     /// Parses an identifier.
     ///
     /// # Errors
-    /// [`ParseError`] if it is empty, too long, or has other characters.
+    /// [`ParseError`] if the text is empty, longer than 64 characters, or not only letters and
+    /// digits.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("image id", text, reason);
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
         if text.len() > 64 {
-            return Err(bad("longer than 64 characters"));
+            return Err(bad("it is longer than 64 characters"));
         }
         if !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(bad("only letters and digits are allowed"));
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_safe_in_a_path() {
+    fn an_image_id_is_safe_in_a_path() {
         for good in ["a", "abc123", "9e89cc6f", &"f".repeat(64)] {
             assert_eq!(ImageId::parse(good).unwrap().to_string(), good);
         }

@@ -6,7 +6,7 @@ use longshore::{Algorithm, BlobStream, Digest, Digester, Error, ErrorKind, RawRe
 use super::image::ImageJson;
 use super::site::header;
 
-/// The layer of a v1 image as it is received: a tar, usually with gzip.
+/// The layer of a v1 image as received: a tar, usually compressed with gzip.
 ///
 /// Gzip added by a proxy is decoded.
 #[derive(Debug)]
@@ -20,13 +20,13 @@ impl Layer {
         Self { reply: Box::new(reply) }
     }
 
-    /// Returns its size in bytes, if the registry states it.
+    /// Returns the layer's size in bytes, if the registry states it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.length().filter(|_| !self.reply.is_coded())
     }
 
-    /// Returns the bytes, in order, unverified: see [`checked`](Self::checked).
+    /// Returns the bytes, in order, without verification. See also [`checked`](Self::checked).
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
         self.reply.into_decoded()
@@ -34,19 +34,19 @@ impl Layer {
 
     /// Returns the bytes, checked against the checksum that came with the image's JSON.
     ///
-    /// The last chunk is held until the checksum matches; otherwise the last item is a
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch). A checksum is only as trustworthy as the
-    /// registry that states it: it protects against damage, not against malice.
+    /// The last chunk is held until the checksum matches. If the checksum does not match, the last
+    /// item is a [`DigestMismatch`](ErrorKind::DigestMismatch). The registry itself states the
+    /// checksum, so the checksum protects against damage but not against a malicious registry.
     ///
     /// # Errors
-    /// Returns the layer itself, if there is no checksum of a supported kind.
+    /// Returns the layer itself if `json` has no checksum of a supported kind.
     pub fn checked(self, json: &ImageJson) -> Result<BlobStream, Self> {
         let expected = json.checksum.clone().and_then(|sum| Some((sum.algorithm()?, sum)));
         let Some((algorithm, expected)) = expected else { return Err(self) };
         let mut digester = algorithm.digester();
         start(&mut digester, &json.bytes);
-        // A storage service may label a gzip layer as encoded without encoding it again; the layer
-        // then has the stated size.
+        // A storage service may label a gzip layer as encoded without encoding it again. The body
+        // then has the size that the JSON states.
         let stream = match json.size.is_some() && json.size == self.length() {
             true => self.reply.into_stream(),
             false => self.into_stream(),

@@ -1,9 +1,9 @@
-//! The v1 API, for registries and indexes that support no other.
+//! The v1 API, for registries and indexes that support no other API.
 //!
 //! Owns the requests of Docker's Registry API v1 and of the part of the Index API that clients
-//! need, and parses the replies. The client sends these requests like all others. A v1 registry
-//! holds images of one layer each, with a parent. It has no manifests, so it does not implement the
-//! store traits.
+//! need, and parses the replies. The [`Client`](longshore::Client) sends these requests like all
+//! others. A v1 registry stores images that have one layer and at most one parent. It has no
+//! manifests, so [`Registry`] does not implement the store traits.
 //!
 //! ```no_run
 //! # async fn example() -> longshore::Result<()> {

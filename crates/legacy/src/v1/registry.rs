@@ -21,8 +21,8 @@ pub struct Registry {
 pub struct Ping {
     /// The `X-Docker-Registry-Version` header, such as `0.9.1`.
     pub version: Option<String>,
-    /// True if clients need no token from an index. Like Docker, this assumes true if the registry
-    /// does not say.
+    /// True if clients need no token from an index. Without the `X-Docker-Registry-Standalone`
+    /// header, the value is true, as in Docker.
     pub standalone: bool,
 }
 
@@ -33,13 +33,13 @@ impl Registry {
         Self { site: Site::new(client, registry) }
     }
 
-    /// Pings the registry and describes it.
+    /// Pings the registry and returns its description.
     ///
     /// Sends `GET /v1/_ping`.
     ///
     /// # Errors
     /// [`NotFound`](longshore::ErrorKind::NotFound) if there is no v1 API;
-    /// [`Protocol`](longshore::ErrorKind::Protocol) if a web page answers.
+    /// [`Protocol`](longshore::ErrorKind::Protocol) if the reply is a web page.
     ///
     /// Source: Docker Registry API v1, "Status".
     pub async fn ping(&self) -> Result<Ping> {
@@ -52,11 +52,11 @@ impl Registry {
         })
     }
 
-    /// Searches the registry's repositories. Without words, lists all of them, if the registry
-    /// supports it.
+    /// Searches the registry's repositories. Without words, lists all repositories, if the registry
+    /// supports this search.
     ///
-    /// Sends `GET /v1/search?q=<words>`, then `&page=2` and so on while the replies announce more
-    /// pages.
+    /// Sends `GET /v1/search?q=<words>`, and repeats it with `&page=<number>` while the replies
+    /// announce more pages.
     ///
     /// Source: Docker Registry and Index API v1, "Search".
     #[must_use]
@@ -64,10 +64,11 @@ impl Registry {
         search::pages(self.site.clone(), words.to_owned())
     }
 
-    /// Returns a repository; a name of one part is in the namespace `library`. Sends nothing.
+    /// Returns a repository. A name of one component is in the namespace `library`. Sends nothing.
     ///
     /// # Errors
-    /// [`ParseError`] for a name of more than two parts: v1 has a namespace and a name.
+    /// [`ParseError`] for a name of more than two components: v1 supports only a namespace and a
+    /// name.
     pub fn repository(&self, name: &RepositoryName) -> Result<Repository, ParseError> {
         Repository::new(self.site.clone(), name)
     }

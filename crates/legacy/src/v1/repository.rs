@@ -28,7 +28,7 @@ pub struct Repository {
 pub struct Tagged {
     /// The tag.
     pub tag: Tag,
-    /// The image's identifier, or the start of it; `None` if the registry states none.
+    /// The image's identifier or a prefix of it. `None` if the registry states no identifier.
     pub id: Option<ImageId>,
 }
 
@@ -36,9 +36,9 @@ pub struct Tagged {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Listed {
-    /// The image.
+    /// The image's identifier.
     pub id: ImageId,
-    /// Its checksum, as reported to the index: usually a tarsum.
+    /// The image's checksum as reported to the index, usually a tarsum.
     #[serde(default)]
     pub checksum: Option<String>,
 }
@@ -57,7 +57,7 @@ impl Repository {
         Ok(Self { site, namespace: namespace.to_owned(), name: name.to_owned() })
     }
 
-    /// Returns the namespace, `library` if none was given.
+    /// Returns the namespace. The default is `library`.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
@@ -71,11 +71,11 @@ impl Repository {
 
     /// Lists the tags, ordered by name.
     ///
-    /// Sends `GET /v1/repositories/<namespace>/<name>/tags`. Registries answer with a map, Docker's
-    /// index with a list; tags outside the grammar are omitted, with a warning in the log.
+    /// Sends `GET /v1/repositories/<namespace>/<name>/tags`. Registries return a map, Docker's
+    /// index returns a list. Tags outside the grammar are omitted, with a warning in the log.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such repository.
+    /// [`NotFound`](ErrorKind::NotFound) if the repository does not exist.
     pub async fn tags(&self) -> Result<Vec<Tagged>> {
         let tags: Tags = self.site.get(&self.path(&["tags"]), self).await?;
         let mut tags: Vec<Tagged> = tags.pairs().iter().filter_map(Tagged::of).collect();
@@ -83,7 +83,7 @@ impl Repository {
         Ok(tags)
     }
 
-    /// Returns the image of a tag.
+    /// Returns the identifier of the image that a tag names.
     ///
     /// Sends `GET /v1/repositories/<namespace>/<name>/tags/<tag>`.
     ///
@@ -100,7 +100,7 @@ impl Repository {
         })
     }
 
-    /// Returns the registry's data on a tag: when it was set, and by which client.
+    /// Returns the registry's data on a tag, such as the time of the push and the client.
     ///
     /// Sends `GET /v1/repositories/<namespace>/<name>/tags/<tag>/json`.
     ///
@@ -112,7 +112,8 @@ impl Repository {
 
     /// Points a tag at an image.
     ///
-    /// Sends `PUT /v1/repositories/<namespace>/<name>/tags/<tag>`, the identifier as a JSON string.
+    /// Sends `PUT /v1/repositories/<namespace>/<name>/tags/<tag>` with the identifier as a JSON
+    /// string.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the image does not exist.
@@ -121,7 +122,7 @@ impl Repository {
         self.site.change(ask).await.map(drop)
     }
 
-    /// Removes a tag; the image stays.
+    /// Removes a tag. The image remains.
     ///
     /// Sends `DELETE /v1/repositories/<namespace>/<name>/tags/<tag>`.
     ///
@@ -141,7 +142,7 @@ impl Repository {
         self.site.change(self.ask(Method::DELETE, "")).await.map(drop)
     }
 
-    /// Lists the images that the index has for the repository.
+    /// Lists the images of the repository that the index has recorded.
     ///
     /// Sends `GET /v1/repositories/<namespace>/<name>/images`.
     ///
@@ -151,7 +152,7 @@ impl Repository {
         self.site.get(&self.path(&["images"]), self).await
     }
 
-    /// Returns an image, accessed with this repository's token if it has one. Sends nothing.
+    /// Returns an image that is accessed with this repository's token, if any. Sends nothing.
     #[must_use]
     pub fn image(&self, id: &ImageId) -> Image {
         Image::new(self.site.clone(), id.clone())
@@ -160,15 +161,16 @@ impl Repository {
     /// Returns the repository with a token from its index, at the registry that the index names.
     ///
     /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need no token. Sends
-    /// `GET /v1/repositories/<namespace>/<name>/images` to read, `PUT
+    /// `GET /v1/repositories/<namespace>/<name>/images` to read or `PUT
     /// /v1/repositories/<namespace>/<name>/` to write, with `X-Docker-Token: true`. The token then
-    /// replaces the credentials. It is sent only to the host that `endpoints` allows. It is sent
-    /// over plain HTTP only if the scheme of that registry is explicitly http, or to its own index
-    /// on loopback. Otherwise the repository's requests fail with [`Denied`](ErrorKind::Denied).
+    /// replaces the credentials. It is sent only to a host that `endpoints` allows. It is sent over
+    /// plain HTTP only to a registry whose scheme is explicitly http, or to its own index on
+    /// loopback. Other requests fail with [`Denied`](ErrorKind::Denied).
     ///
     /// # Errors
     /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index
-    /// refuses; [`Unsupported`](ErrorKind::Unsupported) if the index returns no token.
+    /// refuses the credentials; [`Unsupported`](ErrorKind::Unsupported) if the index returns no
+    /// token.
     ///
     /// Source: Docker Registry and Index API v1, "Token".
     pub async fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self> {
@@ -182,8 +184,8 @@ impl Repository {
         let token = token::authorization(&headers).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported)
                 .at(self)
-                .detail("the index gives no token")
-                .with_hint("A standalone registry needs none.")
+                .detail("the index returned no token")
+                .with_hint("A standalone registry needs no token.")
         })?;
         let endpoint = token::endpoint(&headers, self.site.registry(), endpoints);
         let site = self.site.with_token(token, endpoint);

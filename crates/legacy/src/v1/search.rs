@@ -11,9 +11,9 @@ use super::site::Site;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Found {
-    /// Its name, as the registry writes it.
+    /// The repository's name, as the registry writes it.
     pub name: String,
-    /// Its description.
+    /// The repository's description.
     #[serde(default)]
     pub description: Option<String>,
     /// Number of users who have starred it.
@@ -55,7 +55,7 @@ async fn page(site: &Site, words: &str, token: Option<PageToken>) -> Result<Page
     };
     let results: Results = site.get(&[&path], format!("search at {}", site.registry())).await?;
     let items = results.results.unwrap_or_default();
-    // An index counts pages that it does not have: a page without results is the last.
+    // An index may count pages that it does not have, so a page without results is the last.
     let more = results.num_pages.is_some_and(|pages| number < pages) && !items.is_empty();
     Ok(Page { items, next: more.then(|| PageToken::new((number + 1).to_string())) })
 }

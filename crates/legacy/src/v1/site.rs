@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 pub(super) struct Site {
     client: Client,
     registry: RegistryName,
-    /// The token that an index issued for one repository; without it, credentials are sent as
+    /// The token that an index issued for one repository. Without a token, credentials are sent as
     /// usual.
     token: Option<Token>,
 }
@@ -30,7 +30,7 @@ impl Site {
         Self { client: client.clone(), registry: registry.clone(), token: None }
     }
 
-    /// Returns the registry that an index names, or the index itself; requests carry the index's
+    /// Returns the registry that an index names, or the index itself. Requests carry the index's
     /// token.
     pub(super) fn with_token(&self, value: HeaderValue, endpoint: Option<RegistryName>) -> Self {
         let index = self.registry.clone();
@@ -64,7 +64,7 @@ impl Site {
         self.client.request(&self.registry, request).await
     }
 
-    /// Sends a request that changes something. Returns the headers of its reply.
+    /// Sends a request, and returns the headers of the successful reply.
     pub(super) async fn change(&self, request: RawRequest) -> Result<HeaderMap> {
         let mut reply = self.send(request).await?.expect(&[200, 201, 202, 204]).await?;
         let headers = std::mem::take(&mut reply.headers);
@@ -76,7 +76,7 @@ impl Site {
         self.client.fetch(&self.registry, request, REPLY_LIMIT).await
     }
 
-    /// Reads a JSON document.
+    /// Fetches a JSON document.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -98,5 +98,5 @@ pub(super) fn with_json(request: RawRequest, body: Bytes) -> RawRequest {
         .body(Body::Bytes(body))
 }
 
-/// 8 MiB, as for the pages of other listings.
+/// Maximum size of a reply: 8 MiB, as for the pages of other listings.
 const REPLY_LIMIT: usize = 8 << 20;

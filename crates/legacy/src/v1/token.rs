@@ -8,7 +8,7 @@ use longshore::http::{HeaderMap, HeaderValue};
 pub enum Access {
     /// Read tags, images and layers.
     Read,
-    /// Write them. The repository is created if it does not exist.
+    /// Write tags, images and layers. The repository is created if it does not exist.
     Write,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Returns the endpoint to use among those that a reply names; `None` for the index itself.
+/// Returns the endpoint to use from a reply, or `None` for the index itself.
 pub(super) fn endpoint(
     headers: &HeaderMap,
     index: &RegistryName,
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_in_either_header() {
+    fn a_token_is_read_from_either_header() {
         let token = r#"signature=123abc,repository="a/b",access=read"#;
         for (lines, expected) in [
             (vec![("x-docker-token", r#"signature=123abc,repository="a/b",access=read"#)], token),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_only_to_the_host_of_the_index_by_default() {
+    fn by_default_only_endpoints_on_the_site_of_the_index_are_used() {
         for (index, named, same, any) in [
             ("i.example", "i.example", Some("i.example"), Some("i.example")),
             ("i.example:1", "i.example:2", Some("i.example:2"), Some("i.example:2")),

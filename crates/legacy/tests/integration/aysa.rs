@@ -1,8 +1,8 @@
-//! Compares aysa's docker-registry-client with longshore by its recorded requests.
+//! Compares aysa's docker-registry-client with longshore, by recorded requests.
 //!
-//! It was never on the Python package index (the package with that name is yodle's), only published
-//! as a source archive. The tests send its requests by hand, with the headers and paths recorded
-//! from a run.
+//! aysa's client was published only as a source archive. The package of that name in the Python
+//! package index is yodle's client. The tests send the requests of aysa's client themselves, with
+//! the headers and paths recorded from a run.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::docker_content::docker_list;
 use crate::start;
 
-/// The reply to one of its requests.
+/// The reply to one of aysa's requests.
 struct Reply {
     status: u16,
     head: String,
@@ -36,7 +36,7 @@ impl Reply {
     }
 }
 
-/// A registry with two repositories that share an index, for both clients.
+/// A registry, and longshore's client for it.
 struct Place {
     address: SocketAddr,
     client: Client,
@@ -77,7 +77,7 @@ impl Place {
         self.client.repository(&format!("{}/{name}", self.address).parse().unwrap())
     }
 
-    /// Sends one of its requests without a password.
+    /// Sends one of aysa's requests without a password.
     fn sent(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
         sent_as(NOBODY, self.address, method, path, headers, body)
     }
@@ -87,10 +87,10 @@ impl Place {
     }
 }
 
-/// Its login without a password: `None:None`.
+/// The login that aysa sends without a password: `None:None`.
 const NOBODY: &str = "Tm9uZTpOb25l";
 
-/// Sends one of its requests with a login.
+/// Sends one of aysa's requests with a login.
 fn sent_as(
     login: &str,
     address: SocketAddr,
@@ -133,7 +133,7 @@ async fn aysa_and_longshore_list_the_same_repositories_and_tags() {
     let all = names(&place.sent("GET", "/v2/_catalog", "", ""), "repositories");
     assert_eq!(all, ours);
 
-    // catalog(items=1): its next request has the query of the link, on the same path.
+    // catalog(items=1): the next request has the query of the link and the same path.
     let first = place.sent("GET", "/v2/_catalog?n=1", "", "");
     assert_eq!(names(&first, "repositories"), ours[..1]);
     let link = first.header("link").unwrap();
@@ -155,8 +155,8 @@ async fn aysa_and_longshore_list_the_same_repositories_and_tags() {
 async fn aysa_and_longshore_read_the_same_digests_and_manifests() {
     let place = Place::filled().await;
     let ours = place.at("project/image").manifest(&tag("dev").into()).await.unwrap();
-    // digest(…) and manifest(…) accept schema 2, or lists for fat manifests. This registry converts
-    // nothing, so it sends the stored manifest.
+    // digest(…) and manifest(…) request schema 2, or a list for fat manifests. This registry
+    // converts nothing, so it sends the stored manifest.
     for accept in [MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST] {
         let theirs = place.get("/v2/project/image/manifests/dev", &accept);
         assert_eq!(theirs.body.as_bytes(), ours.bytes());
@@ -166,11 +166,11 @@ async fn aysa_and_longshore_read_the_same_digests_and_manifests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_put_manifest_changes_the_bytes_that_longshore_keeps() {
+async fn aysa_put_manifest_changes_the_bytes_and_longshore_does_not() {
     let place = Place::filled().await;
     let repository = place.at("project/image");
     let ours = repository.manifest(&tag("dev").into()).await.unwrap();
-    // aysa parsed the document and sent it serialized again, as plain JSON.
+    // aysa parses the document, serializes it again, and sends it as plain JSON.
     let rewritten = serde_json::from_slice::<Value>(ours.bytes()).unwrap().to_string();
     let put = place.sent(
         "PUT",
@@ -181,14 +181,14 @@ async fn aysa_put_manifest_changes_the_bytes_that_longshore_keeps() {
     assert_eq!(put.status, 201, "{}", put.body);
     let theirs = repository.resolve(&tag("theirs").into()).await.unwrap();
     assert_eq!(theirs.digest, Digest::sha256(rewritten.as_bytes()));
-    assert_ne!(theirs.digest, *ours.digest(), "another manifest of the same content");
+    assert_ne!(theirs.digest, *ours.digest(), "the rewritten manifest has another digest");
     repository.push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
     let again = repository.resolve(&tag("ours").into()).await.unwrap();
     assert_eq!(again.digest, *ours.digest());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_delete_tag_removes_other_tags_that_longshore_keeps() {
+async fn aysa_delete_tag_removes_other_tags_and_longshore_does_not() {
     let place = Place::filled().await;
     let repository = place.at("project/image");
     repository.delete_tag(&tag("old")).await.unwrap();
@@ -201,11 +201,11 @@ async fn aysa_delete_tag_removes_other_tags_that_longshore_keeps() {
     let digest = got.header("docker-content-digest").unwrap();
     let path = format!("/v2/project/image/manifests/{digest}");
     assert_eq!(place.sent("DELETE", &path, "", "").status, 202);
-    assert_eq!(repository.tags(None).all().await.unwrap(), [], "dev is deleted, too");
+    assert_eq!(repository.tags(None).all().await.unwrap(), [], "dev is also deleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_reports_the_first_registry_error_and_longshore_reports_all() {
+async fn aysa_and_longshore_report_the_same_registry_error() {
     let place = Place::filled().await;
     let theirs = place.get("/v2/project/image/manifests/missing", &MediaType::DOCKER_MANIFEST);
     assert_eq!(theirs.status, 404);
@@ -226,11 +226,11 @@ async fn aysa_without_a_password_logs_in_as_none_and_longshore_is_anonymous() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_pings_without_the_trailing_slash_and_gets_the_same_answer() {
+async fn aysa_pings_without_a_trailing_slash_and_gets_the_same_result() {
     let place = Place::new().await;
     assert_eq!(place.sent("GET", "/v2", "", "").status, 200);
     place.client.ping(&place.registry()).await.unwrap();
-    // aysa returns `False` for every other reply; longshore returns the error.
+    // aysa returns `False` for every other reply. longshore returns the error.
     let shut = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     TcpStream::connect(shut).unwrap_err();
     let e = crate::quick().build().ping(&shut.to_string().parse().unwrap()).await.unwrap_err();
@@ -260,11 +260,11 @@ async fn aysa_and_longshore_authenticate_with_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_treats_an_error_without_a_list_as_success_and_longshore_does_not() {
+async fn longshore_reports_an_error_status_with_any_body_and_aysa_does_not() {
     let server = Script::start().await;
     let ours = crate::remote(&server);
-    // aysa raises the first error of the list, fails on an empty list, ignores a body without one,
-    // and fails on a body that is not JSON.
+    // aysa raises the first error of the list, fails on an empty list, ignores a body without a
+    // list, and fails on a body that is not JSON.
     for (body, code) in [
         ("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\"}]}", Some("DENIED")),
         ("{\"errors\":[]}", None),
@@ -290,8 +290,8 @@ async fn aysa_treats_an_error_without_a_list_as_success_and_longshore_does_not()
 #[tokio::test(flavor = "multi_thread")]
 async fn aysa_delete_manifest_by_tag_matches_delete_tag_of_longshore() {
     let place = Place::filled().await;
-    // delete_manifest('project/image', 'old') sends any reference. This registry accepts a tag and
-    // removes only that tag; `delete_tag` of longshore does the same at every registry.
+    // delete_manifest('project/image', 'old') sends the tag as the reference. This registry then
+    // removes only that tag. `delete_tag` of longshore does the same at every registry.
     assert_eq!(place.sent("DELETE", "/v2/project/image/manifests/old", "", "").status, 202);
     let repository = place.at("project/image");
     assert_eq!(repository.tags(None).all().await.unwrap(), [tag("dev")]);

@@ -1,11 +1,11 @@
-//! Images in Docker's formats, the only ones that most earlier clients support.
+//! Images in Docker's formats, the only formats that most earlier clients support.
 
 use bytes::Bytes;
 use longshore::{Descriptor, Digest, MediaType, RawManifest};
 use longshore_testkit::fixture::{Content, Layer, layer_tar};
 use serde_json::{Value, json};
 
-/// Builds a Docker image of two layers; `seed` determines the content.
+/// Builds a Docker image of two layers. `seed` determines the content.
 pub(crate) fn docker_image(seed: u8, architecture: &str) -> Content {
     let base = layer(&[("etc/os-release", b"ID=longshore\n")]);
     let app = layer(&[("app/data", &[seed; 300])]);

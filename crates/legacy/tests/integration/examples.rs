@@ -48,7 +48,7 @@ type Login = (&'static str, &'static str);
 const GUEST: Login = ("guest", "guest");
 const FRED: Login = ("fred", "somepassword");
 
-/// Pushes content to a registry, each under a repository and a tag.
+/// Pushes each content to a registry, with a repository and a tag.
 async fn fill(address: SocketAddr, (user, password): Login, content: &[(&str, &str, Content)]) {
     let registry = address.to_string().parse().unwrap();
     let login = MemoryCredentials::new().with(registry, user, Secret::new(password));
@@ -59,7 +59,7 @@ async fn fill(address: SocketAddr, (user, password): Login, content: &[(&str, &s
     }
 }
 
-/// Returns the output of an example without async.
+/// Returns the output of an example that uses no async.
 async fn printed(
     address: SocketAddr,
     run: impl FnOnce(&str, &mut Vec<u8>) -> Result<(), Box<dyn std::error::Error>> + Send + 'static,
@@ -73,13 +73,13 @@ async fn printed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_docker_registry_client_async_follows_its_readme() {
+async fn the_example_for_docker_registry_client_async_runs_against_the_embedded_registry() {
     let (address, _stop) = ours().await;
     crashvb_at(address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn docker_registry_serves_the_example_for_docker_registry_client_async() {
+async fn the_example_for_docker_registry_client_async_runs_against_docker_registry() {
     let theirs = DockerRegistry::start();
     crashvb_at(address(&theirs)).await;
 }
@@ -102,13 +102,13 @@ repositories: 1
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_dreg_client_follows_its_readme() {
+async fn the_example_for_dreg_client_runs_against_the_embedded_registry() {
     let (address, _stop) = ours().await;
     dreg_at(address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn docker_registry_serves_the_example_for_dreg_client() {
+async fn the_example_for_dreg_client_runs_against_docker_registry() {
     let theirs = DockerRegistry::start();
     dreg_at(address(&theirs)).await;
 }
@@ -141,13 +141,13 @@ gone: None
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_aysa_docker_registry_client_follows_its_readme() {
+async fn the_example_for_aysa_docker_registry_client_runs_against_the_embedded_registry() {
     let (address, _stop) = ours_of(GUEST).await;
     aysa_at(address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn docker_registry_with_htpasswd_serves_the_example_for_aysa_docker_registry_client() {
+async fn the_example_for_aysa_docker_registry_client_runs_against_docker_registry_with_htpasswd() {
     let theirs = DockerRegistry::with_htpasswd(GUEST.0, GUEST.1);
     aysa_at(address(&theirs)).await;
 }
@@ -175,13 +175,13 @@ left: 0
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_docker_registry_client_follows_its_readme() {
+async fn the_example_for_docker_registry_client_runs_against_the_embedded_registry() {
     let (address, _stop) = ours().await;
     yodle_at(address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn docker_registry_serves_the_example_for_docker_registry_client() {
+async fn the_example_for_docker_registry_client_runs_against_docker_registry() {
     let theirs = DockerRegistry::start();
     yodle_at(address(&theirs)).await;
 }
@@ -206,7 +206,7 @@ left: 0
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_docker_registry_client_works_with_v1_registries() {
+async fn the_example_for_docker_registry_client_runs_against_a_v1_registry() {
     let old = V1Registry::start().await;
     old.put_image("base", r#"{"id": "base"}"#, b"base layer");
     old.put_image("top", r#"{"id": "top", "parent": "base"}"#, b"top layer");
@@ -227,13 +227,13 @@ left: 1
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_moby_distribution_follows_its_readme() {
+async fn the_example_for_moby_distribution_runs_against_the_embedded_registry() {
     let (address, _stop) = ours().await;
     moby_at(address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn docker_registry_serves_the_example_for_moby_distribution() {
+async fn the_example_for_moby_distribution_runs_against_docker_registry() {
     let theirs = DockerRegistry::start();
     moby_at(address(&theirs)).await;
 }
@@ -260,13 +260,13 @@ loaded: 1
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_python_dxf_follows_its_readme() {
+async fn the_example_for_python_dxf_runs_against_the_embedded_registry() {
     let (address, _stop) = ours_of(FRED).await;
     dxf_at(address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn docker_registry_with_htpasswd_serves_the_example_for_python_dxf() {
+async fn the_example_for_python_dxf_runs_against_docker_registry_with_htpasswd() {
     let theirs = DockerRegistry::with_htpasswd(FRED.0, FRED.1);
     dxf_at(address(&theirs)).await;
 }

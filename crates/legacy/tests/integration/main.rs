@@ -17,7 +17,7 @@ use longshore_registry::{RegistryBuilder, TestRegistry};
 
 use self::clients::{login, quick, remote};
 
-/// Starts a registry on a free port; it stops when the second value is dropped.
+/// Starts a registry on a free port. The registry stops when the second value is dropped.
 async fn start(registry: RegistryBuilder) -> (SocketAddr, TestRegistry) {
     let registry = TestRegistry::start_with(|_| registry).await.unwrap();
     (registry.address(), registry)

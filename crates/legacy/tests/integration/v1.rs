@@ -1,4 +1,4 @@
-//! The v1 API, tested against a v1 registry.
+//! Tests the v1 API against a v1 registry.
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
@@ -50,7 +50,7 @@ fn id(text: &str) -> ImageId {
 }
 
 /// Returns a client that may use plain HTTP with all these servers, and has credentials for the
-/// first.
+/// first server.
 fn trusting(servers: &[&V1Registry]) -> Client {
     let credentials = MemoryCredentials::new().with(name(servers[0]), "user", Secret::new("pass"));
     let mut settings = RegistrySettings::default();
@@ -159,7 +159,7 @@ async fn a_search_follows_all_pages_and_escapes_its_words() {
 }
 
 #[tokio::test]
-async fn tags_are_read_in_both_forms() {
+async fn tags_are_read_from_a_map_or_a_list() {
     for (list_form, expected) in [(false, id("topmost00")), (true, id("topmost0"))] {
         let mut settings = Settings::default();
         settings.list_form = list_form;
@@ -267,7 +267,7 @@ async fn an_image_is_pushed_from_bytes_or_a_stream() {
         let e = image.push_json(json).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Conflict);
     }
-    // A stream of unknown size is sent in chunks; the steps can be called one by one.
+    // A stream of unknown size is sent in chunks. The steps can be called one by one.
     let image = image(&client, &server, "slow");
     image.push_json(r#"{"id":"slow"}"#).await.unwrap();
     let stream = BlobStream::new(stream::iter([Ok(Bytes::from_static(LAYER))]));
@@ -348,7 +348,7 @@ async fn a_token_of_the_index_replaces_the_credentials() {
     let mut settings = Settings::default();
     settings.needs_token = true;
     let registry = filled(settings.clone()).await;
-    // The token goes to an endpoint on the index's host by default, and elsewhere only on request.
+    // By default, the token is sent only to an endpoint on the index's host.
     let named = format!("elsewhere.example:1, {} \t", registry.address());
     settings.index_of = Some(named);
     settings.needs_token = false;
@@ -383,7 +383,7 @@ async fn a_token_of_the_index_replaces_the_credentials() {
         Registry::new(&client, &name(&registry)).repository(&"lib/img".parse().unwrap()).unwrap();
     let e = e.authorize(Access::Write, Endpoints::SameSite).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
-    // Permission to send credentials to a host does not include the token.
+    // Permission to use plain HTTP with the index does not extend to the registry of the token.
     let unasked = self::repository(&trusting(&[&index]), &index);
     registry.requests();
     let authorized = unasked.authorize(Access::Read, Endpoints::SameSite).await.unwrap();
@@ -457,7 +457,8 @@ async fn the_api_version_is_detected_or_chosen_by_the_caller() {
     let (old, new) = (name(&old), new.to_string().parse::<RegistryName>().unwrap());
     for (registry, version) in [(&old, ApiVersion::V1), (&new, ApiVersion::V2)] {
         assert_eq!(api_version(&client, registry).await.unwrap(), version);
-        // A caller can use either API explicitly; the one that the registry lacks is not found.
+        // A caller can use either API explicitly. Requests of the API that the registry lacks fail
+        // with not found.
         let v1 = Registry::new(&client, registry).repository(&"lib/img".parse().unwrap()).unwrap();
         let v2 = client.repository(&format!("{registry}/lib/img").parse().unwrap());
         let answers = [

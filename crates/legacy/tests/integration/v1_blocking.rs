@@ -1,4 +1,4 @@
-//! The v1 API without async, tested against a v1 registry.
+//! Tests the v1 API without async against a v1 registry.
 
 use std::io::Read as _;
 
@@ -89,11 +89,11 @@ fn a_layer_reader_ends_only_after_verification() {
     let mut damaged = image.layer().unwrap().checked(&json).unwrap();
     let e = damaged.read_to_end(&mut content).unwrap_err().downcast::<Error>().unwrap();
     assert_eq!(e.kind(), ErrorKind::DigestMismatch);
-    assert!(damaged.read(&mut [0]).is_err(), "the reader does not end");
+    assert!(damaged.read(&mut [0]).is_err(), "a second read fails, too");
     let mut unknown = json;
     unknown.checksum = None;
     let layer = image.layer().unwrap().checked(&unknown).unwrap_err();
-    assert!(layer.into_reader().bytes(100).is_ok(), "the layer is returned without a checksum");
+    assert!(layer.into_reader().bytes(100).is_ok(), "without a checksum, the layer is returned");
 }
 
 #[test]

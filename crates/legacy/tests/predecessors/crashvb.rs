@@ -1,4 +1,4 @@
-//! docker-registry-client-async.
+//! Compares docker-registry-client-async, by the user crashvb, with longshore.
 
 use super::*;
 
@@ -10,10 +10,11 @@ use longshore::{
 };
 use serde_json::json;
 
-/// The exception that it raises for an error status.
+/// The exception that docker-registry-client-async raises for an error status.
 pub(super) const HTTP: &str = "ClientResponseError";
 
-/// Starts its client as `client`, and names an image of the registry `image`.
+/// Starts Python with a client of docker-registry-client-async in `client` and an image of the
+/// registry in `image`.
 pub(super) fn crashvb(place: &Place, image: &str) -> Predecessor {
     crashvb_with(place, image, "")
 }
@@ -31,7 +32,7 @@ fn descriptor(content: &[u8]) -> Descriptor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_finds_the_registry_and_its_repositories() {
+async fn crashvb_and_longshore_list_the_same_repositories() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
 
@@ -45,7 +46,7 @@ async fn crashvb_finds_the_registry_and_its_repositories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_lists_the_same_tags() {
+async fn crashvb_and_longshore_list_the_same_tags() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let ours = place.tags("team/app").await;
@@ -66,7 +67,7 @@ async fn crashvb_lists_the_same_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_gets_the_same_manifests_by_tag_and_by_digest() {
+async fn crashvb_and_longshore_get_the_same_manifests_by_tag_and_by_digest() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     for (name, reference) in [("team/app", "v1"), ("team/list", "v1"), ("team/sub/oci", "v1")] {
@@ -86,7 +87,7 @@ async fn crashvb_gets_the_same_manifests_by_tag_and_by_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_writes_manifests_to_files_and_reads_them_from_there() {
+async fn crashvb_saves_a_manifest_to_a_file_and_pushes_it_from_the_file() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let ours = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
@@ -116,7 +117,7 @@ async fn crashvb_puts_a_manifest_and_deletes_it_by_digest() {
     assert_eq!(crashvb.gives(put), place.digest("team/app", "v1").await);
     assert_eq!(place.manifest("team/app", "theirs").await, crashvb.gives("manifest.get_bytes()"));
 
-    // Its deletes return false; those of longshore return an error.
+    // For a missing manifest, a delete returns false in crashvb and an error in longshore.
     crashvb.run("image.set_digest(manifest.get_digest())");
     let delete = "(await client.delete_manifest(image)).result";
     assert_eq!(crashvb.gives(delete), true);
@@ -134,7 +135,7 @@ async fn crashvb_puts_a_manifest_and_deletes_it_by_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_gets_the_same_blobs() {
+async fn crashvb_and_longshore_get_the_same_blobs() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     for (descriptor, content) in docker_image(1, "amd64").blobs {
@@ -250,7 +251,7 @@ async fn crashvb_misreads_a_relative_location_that_longshore_resolves() {
     let mut crashvb = crashvb(&place, "team/app:v1");
     crashvb.run("location = (await client.post_blob(image)).location");
     assert!(crashvb.gives("location").as_str().unwrap().starts_with("/v2/"));
-    // crashvb reads the path as a scheme, and takes its default registry as the host.
+    // crashvb reads the path as a scheme, and uses its default registry as the host.
     let raised = crashvb.raises("await client.get_blob_upload(location)");
     assert!(raised.is("ClientError"), "{raised:?}");
     let mut upload = place.at("team/app").begin_upload().await.unwrap();
@@ -282,7 +283,7 @@ async fn crashvb_mounts_a_blob_but_cannot_parse_the_reply() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_fails_for_the_same_reasons() {
+async fn crashvb_and_longshore_fail_for_the_same_reasons() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:missing");
     let app = place.at("team/app");
@@ -304,7 +305,7 @@ async fn crashvb_fails_for_the_same_reasons() {
     let ours = place.at("no/where").tags(None).all().await.unwrap_err();
     same_failure(&raised, HTTP, Some(404), &ours, ErrorKind::NotFound);
 
-    // A HEAD of a missing item is not an error for either.
+    // In both clients, a HEAD of a missing item is not an error.
     assert_eq!(crashvb.gives("(await client.head_manifest(image)).result"), false);
     let none = "(await client.head_blob(image, FormattedSHA256.calculate(b'none'))).result";
     assert_eq!(crashvb.gives(none), false);
@@ -312,7 +313,7 @@ async fn crashvb_fails_for_the_same_reasons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_sends_a_blob_in_one_request_or_two() {
+async fn crashvb_uploads_a_blob_in_one_or_two_requests() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let two = descriptor(b"in two requests");

@@ -1,4 +1,4 @@
-//! docker-registry-client-async: credentials and tokens.
+//! Compares docker-registry-client-async with longshore: credentials and tokens.
 
 use super::crashvb::{HTTP, crashvb_with};
 use super::*;
@@ -7,12 +7,13 @@ use longshore::{Authentication, BasicAuth, Credential, DockerConfig, MemoryCrede
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_reads_the_same_credentials() {
+async fn crashvb_and_longshore_read_the_same_credentials() {
     for place in [Place::basic().await, Place::bearer().await] {
         let mut crashvb =
             crashvb_with(&place, "team/app:v1", "credentials_store=Path('config.json')");
         let file = crashvb.home().join("config.json");
-        // Both clients read the key as the same host. In longshore, it also permits plain HTTP.
+        // Both clients read the key as the same host. In longshore, the key also permits plain
+        // HTTP.
         let key = format!("http://{}", place.address);
         let auths = json!({"auths": {key: {"auth": "dXNlcjpzM2NyZXQ="}}});
         std::fs::write(&file, auths.to_string()).unwrap();
@@ -65,7 +66,7 @@ async fn crashvb_and_longshore_accept_a_preset_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_and_longshore_send_no_password_with_basic_turned_off() {
+async fn crashvb_and_longshore_send_no_password_if_basic_is_off() {
     for (place, let_in) in [(Place::basic().await, false), (Place::bearer().await, true)] {
         let arguments = "credentials_store=Path('none'), fallback_basic_auth=False";
         let mut crashvb = crashvb_with(&place, "team/app:v1", arguments);

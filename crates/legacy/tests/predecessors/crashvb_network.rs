@@ -1,4 +1,5 @@
-//! docker-registry-client-async: proxies, resolvers, certificates and time limits.
+//! Compares docker-registry-client-async with longshore: proxies, resolvers, certificates and time
+//! limits.
 
 use super::crashvb::crashvb_with;
 use super::*;
@@ -13,13 +14,14 @@ use longshore::{
 use longshore_testkit::proxy::Proxy as Server;
 use longshore_testkit::script::{Exchange, Script};
 
-/// A registry name that only the test's proxies and resolvers know.
+/// A registry name that only the test's proxies and resolvers can resolve.
 const HIDDEN: &str = "r.example:5000";
 
 /// `user:hunter2`.
 const BASIC: &str = "Basic dXNlcjpodW50ZXIy";
 
-/// Starts its client as `client`, with the image `team/app:v1` of that registry.
+/// Starts Python with a client of docker-registry-client-async in `client` and the image
+/// `team/app:v1` of the registry in `image`.
 fn at(registry: &str, environment: &[(&str, &str)], arguments: &str) -> Predecessor {
     let mut crashvb = Predecessor::start(environment);
     crashvb.run("from docker_registry_client_async import *; import aiohttp, socket");
@@ -32,7 +34,7 @@ fn at(registry: &str, environment: &[(&str, &str)], arguments: &str) -> Predeces
 const TAGS: &str = "(await client.get_tags(image, protocol='http')).tags['tags']";
 const TAGS_OVER_TLS: &str = "(await client.get_tags(image, protocol='https')).tags['tags']";
 
-/// Returns the tags of `team/app`, read by longshore over plain HTTP.
+/// Returns the tags of `team/app` that longshore reads over plain HTTP.
 async fn plain_tags(registry: &str, client: ClientBuilder) -> Result<Vec<String>> {
     let mut settings = RegistrySettings::default();
     settings.scheme = Some(Scheme::Http);
@@ -57,7 +59,7 @@ fn through(server: &Server) -> Proxy {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_goes_through_the_same_proxy_with_the_same_password() {
+async fn crashvb_and_longshore_use_the_same_proxy_with_the_same_password() {
     let place = Place::open().await;
     let server = Server::http(Some(BASIC)).await.route(HIDDEN, place.address);
     let proxies = format!("proxies=dict(http='http://{}')", server.address());
@@ -67,7 +69,7 @@ async fn crashvb_goes_through_the_same_proxy_with_the_same_password() {
     let ours = through(&server).login("user", Secret::new("hunter2"));
     let ours = plain_tags(HIDDEN, quick().proxies(Proxies::all(ours))).await.unwrap();
     assert_texts(&crashvb.gives(TAGS), &ours);
-    // crashvb first requests `/v2/` for a challenge; longshore does so only after a refusal.
+    // crashvb first requests `/v2/` for a challenge. longshore sends the intended request first.
     let asked = server.asked();
     assert!(asked[0].starts_with("GET http://r.example:5000/v2/team/app/tags/list"), "{asked:?}");
     assert_eq!(asked[1], "GET http://r.example:5000/v2/");
@@ -81,7 +83,7 @@ async fn crashvb_goes_through_the_same_proxy_with_the_same_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_opens_the_same_tunnel_to_a_registry_that_speaks_tls() {
+async fn crashvb_and_longshore_open_the_same_tunnel_to_a_registry_with_tls() {
     let place = Place::over_tls(|registry, _| registry).await;
     let registry = place.address.to_string();
     let server = Server::http(None).await.route(&*registry, place.address);
@@ -99,8 +101,9 @@ async fn crashvb_opens_the_same_tunnel_to_a_registry_that_speaks_tls() {
     let asked = server.asked();
     assert!(asked.len() > 1 && asked.iter().all(|a| *a == format!("CONNECT {registry}")));
 
-    // If the list has the host and port, both clients connect directly. If it has only the host, or
-    // a space before it, only longshore does: docker-registry-client-async compares exact items.
+    // If the list has the host and port, both clients connect directly. If the list has only the
+    // host, or a space before the item, only longshore connects directly:
+    // docker-registry-client-async compares exact items.
     let host = place.address.ip();
     for (list, tunnels) in
         [(registry.clone(), 0), (format!("x,{host}"), 1), (format!("x, {registry}"), 1)]
@@ -111,12 +114,12 @@ async fn crashvb_opens_the_same_tunnel_to_a_registry_that_speaks_tls() {
         assert_eq!(server.asked().len() - before, tunnels, "{list}");
         let except = through.clone().except(NoProxy::parse(&list));
         assert_eq!(tags(&registry, known().proxies(except)).await.unwrap(), ours);
-        assert_eq!(server.asked().len() - before, tunnels, "{list}: ours connects directly");
+        assert_eq!(server.asked().len() - before, tunnels, "{list}: longshore connects directly");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_takes_the_same_proxy_from_the_environment() {
+async fn crashvb_and_longshore_read_the_same_proxy_from_the_environment() {
     let place = Place::open().await;
     let server = Server::http(None).await.route(HIDDEN, place.address);
     let url = format!("http://{}", server.address());
@@ -132,7 +135,8 @@ async fn crashvb_takes_the_same_proxy_from_the_environment() {
         assert_texts(&at(HIDDEN, &variables, "").gives(TAGS), &ours);
         assert_eq!(server.asked().len() - before, 3, "{variables:?}");
     }
-    // The other client uses the proxy for loopback, too. Longshore requires an option for that.
+    // docker-registry-client-async also uses the proxy for loopback. longshore does so only with an
+    // option.
     let variables = [("HTTP_PROXY", &*url)];
     let registry = place.address.to_string();
     let raised = at(&registry, &variables, "").raises(TAGS);
@@ -152,7 +156,7 @@ async fn crashvb_and_longshore_use_a_custom_resolver() {
     let ours = quick().address_family(AddressFamily::Ipv4);
     assert_texts(&theirs, &plain_tags(&local, ours).await.unwrap());
 
-    // A resolver of the caller.
+    // A resolver that the caller provides.
     let hidden = format!("r.example:{port}");
     let mut crashvb = at(&hidden, &[], "");
     crashvb.run(
@@ -167,7 +171,7 @@ async fn crashvb_and_longshore_use_a_custom_resolver() {
     let ours = plain_tags(&hidden, quick().host_addresses(set)).await.unwrap();
     assert_texts(&crashvb.gives(TAGS), &ours);
 
-    // No other resolver knows the name.
+    // No other resolver can resolve the name.
     let raised = at(&hidden, &[], "").raises(TAGS);
     let e = plain_tags(&hidden, quick()).await.unwrap_err();
     same_failure(&raised, "ClientConnectorError", None, &e, ErrorKind::Transport);
@@ -177,8 +181,8 @@ async fn crashvb_and_longshore_use_a_custom_resolver() {
 async fn crashvb_and_longshore_respect_time_limits() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let registry = silent.local_addr().unwrap().to_string();
-    // A limit for one call covers the intended request, but not the request for the challenge
-    // before it, which has a limit of 300 seconds. So the session sets the limit.
+    // In crashvb, a limit for one call does not cover the earlier request for the challenge, which
+    // has a limit of 300 seconds. Therefore, the session sets the limit.
     let session = "client_session_kwargs=dict(timeout=aiohttp.ClientTimeout(total=0.2))";
     let raised = at(&registry, &[], session).raises(TAGS);
     let mut limits = Limits::default();
@@ -188,7 +192,7 @@ async fn crashvb_and_longshore_respect_time_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_trusts_the_same_certificates() {
+async fn crashvb_and_longshore_trust_the_same_certificates() {
     let place = Place::over_tls(|registry, _| registry).await;
     let registry = place.address.to_string();
     let folder = tempfile::tempdir().unwrap();
@@ -216,8 +220,8 @@ async fn crashvb_trusts_the_same_certificates() {
         same_failure(&raised, "ClientConnectorCertificateError", None, &e, ErrorKind::Transport);
     }
 
-    // Verification is off. Defect of crashvb: the variable turns it on; in longshore it stays
-    // off.
+    // Verification is off. Defect of crashvb: the variable turns verification on again. In
+    // longshore, verification remains off.
     assert_texts(&at(&registry, &[], "ssl=False").gives(TAGS_OVER_TLS), &ours);
     let taken_back = at(&registry, &[("DRCA_CACERTS", &other_file)], "ssl=False");
     let raised = { taken_back }.raises(TAGS_OVER_TLS);
@@ -229,7 +233,7 @@ async fn crashvb_trusts_the_same_certificates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_needs_an_option_for_a_token_of_another_content_type() {
+async fn crashvb_needs_an_option_to_read_a_token_that_is_not_labelled_as_json() {
     let server = Script::start().await;
     let challenge = format!("Bearer realm=\"{}\",service=\"reg\"", server.url("/token"));
     let mislabelled = |query: &str| {
@@ -262,7 +266,7 @@ async fn crashvb_needs_an_option_for_a_token_of_another_content_type() {
     ));
     assert_texts(&crashvb.gives(TAGS), &["v1"]);
 
-    // longshore needs no option: it parses the token whatever its content type is.
+    // longshore needs no option: it parses a token of any content type.
     let own = "/v2/team/app/tags/list";
     server.expect(refused(own));
     server.expect(mislabelled("%3Ateam%2Fapp%3Apull"));
@@ -272,7 +276,7 @@ async fn crashvb_needs_an_option_for_a_token_of_another_content_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_is_closed_explicitly_and_longshore_on_drop() {
+async fn crashvb_cannot_be_used_after_its_session_was_closed() {
     let place = Place::open().await;
     let mut crashvb = crashvb_with(&place, "team/app:v1", "");
     crashvb.run(
@@ -283,7 +287,7 @@ async fn crashvb_is_closed_explicitly_and_longshore_on_drop() {
     );
     assert_texts(&crashvb.gives("tags"), &place.tags("team/app").await);
     assert_eq!(crashvb.gives("own.client_session"), Value::Null);
-    // Defect of crashvb: after closing, it keeps a connector that is closed, too.
+    // Defect of crashvb: a closed client keeps its closed connector.
     let raised = crashvb.raises("await own.get_tags(image)");
     assert!(raised.is("RuntimeError"), "{raised:?}");
 }

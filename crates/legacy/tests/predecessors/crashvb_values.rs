@@ -1,4 +1,5 @@
-//! docker-registry-client-async: names, digests and documents, without a registry.
+//! Compares docker-registry-client-async with longshore: names, digests and documents, without a
+//! registry.
 
 use super::*;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use longshore::{Algorithm, Defaults, Digest, RawManifest, Reference, canonical_json};
 use serde_json::json;
 
-/// Starts a Python interpreter with its values.
+/// Starts Python with the types of docker-registry-client-async.
 fn values(environment: &[(&str, &str)]) -> Predecessor {
     let mut crashvb = Predecessor::start(environment);
     crashvb.run("from docker_registry_client_async import *; import json");
@@ -50,7 +51,7 @@ fn crashvb_and_longshore_parse_names_alike() {
         let image = if at_hub { image } else { image.trim_start_matches("library/") };
         assert_eq!(image, ours.repository().name().as_str(), "{name}");
     }
-    // Names that it misreads and longshore refuses.
+    // Names that crashvb misreads and longshore refuses.
     for name in ["", "endpoint.io/", "https://endpoint.io/image", "UPPER/Image:Tag"] {
         drop(crashvb.gives(&format!("ImageName.parse('{name}')")));
         Reference::familiar(name).unwrap_err();
@@ -60,7 +61,7 @@ fn crashvb_and_longshore_parse_names_alike() {
 }
 
 #[test]
-fn crashvb_computes_the_same_digests_and_media_types() {
+fn crashvb_and_longshore_compute_the_same_digests_and_media_types() {
     let mut crashvb = values(&[]);
     let theirs = crashvb.gives("FormattedSHA256.calculate(b'test data')");
     assert_eq!(theirs, Digest::sha256(b"test data").as_str());
@@ -75,7 +76,7 @@ fn crashvb_computes_the_same_digests_and_media_types() {
 }
 
 #[test]
-fn crashvb_writes_the_same_canonical_json() {
+fn crashvb_and_longshore_write_the_same_canonical_json() {
     let mut crashvb = values(&[]);
     let document = json!({"b": [1, {"z": null, "y": true}], "a": "\u{e9}/\n", "\u{20ac}": 1.5});
     crashvb.run(&format!("document = json.loads({})", json!(document.to_string())));
@@ -86,7 +87,7 @@ fn crashvb_writes_the_same_canonical_json() {
 }
 
 #[test]
-fn crashvb_and_longshore_fill_short_names_from_defaults() {
+fn crashvb_and_longshore_complete_short_names_from_defaults() {
     for (namespace, image) in [("team", "team/image"), ("", "image")] {
         let mut crashvb = values(&[
             ("DRCA_DEFAULT_REGISTRY", "r.example:5000"),
@@ -113,7 +114,7 @@ fn crashvb_accepts_digests_that_longshore_refuses() {
     let mut crashvb = values(&[]);
     let hex = Digest::sha256(b"").encoded().to_owned();
     let short = &hex[1..];
-    // The text, and if it is accepted by the client's constructor, its `parse`, and longshore.
+    // The text, and whether crashvb's constructor, crashvb's `parse` and longshore accept the text.
     for (written, constructs, parses, ours) in [
         (format!("sha256:{hex}"), true, true, true),
         (hex.clone(), true, false, false),
@@ -140,7 +141,7 @@ fn crashvb_accepts_digests_that_longshore_refuses() {
 }
 
 #[test]
-fn crashvb_hashes_a_file_while_it_reads_it() {
+fn crashvb_and_longshore_hash_a_file_chunk_by_chunk() {
     let mut crashvb = values(&[("DRCA_CHUNK_SIZE", "4")]);
     crashvb.run("open('file', 'wb').write(b'0123456789'); file = open('file', 'rb')");
     crashvb.run("from docker_registry_client_async.hashinggenerator import HashingGenerator");
@@ -152,5 +153,5 @@ fn crashvb_hashes_a_file_while_it_reads_it() {
     }
     assert_eq!(crashvb.gives("read.get_digest()"), ours.finish().as_str());
     assert_eq!(crashvb.gives("read.get_size()"), 10);
-    assert_eq!(crashvb.gives("file.tell()"), 0, "rewound, to be sent again");
+    assert_eq!(crashvb.gives("file.tell()"), 0, "the file is rewound, so it can be sent again");
 }

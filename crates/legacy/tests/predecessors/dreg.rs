@@ -1,4 +1,4 @@
-//! dreg-client.
+//! Compares dreg-client with longshore.
 
 use super::*;
 
@@ -9,7 +9,7 @@ use longshore::{
 use longshore_testkit::fixture::schema1;
 use serde_json::json;
 
-/// Starts its client as `client`, and its registry as `registry`.
+/// Starts Python with a client of dreg-client in `client` and its registry in `registry`.
 fn dreg(place: &Place) -> Predecessor {
     dreg_with(place, "")
 }
@@ -37,7 +37,7 @@ async fn config(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_finds_the_registry_and_its_repositories() {
+async fn dreg_and_longshore_list_the_same_repositories() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     assert_eq!(dreg.gives("client.check_status()"), true);
@@ -48,7 +48,7 @@ async fn dreg_finds_the_registry_and_its_repositories() {
     assert_texts(&dreg.gives("list(registry.repositories())"), &ours);
     assert_texts(&dreg.gives("sorted(registry.namespaces())"), &["library", "team"]);
     assert_texts(&dreg.gives("list(registry.repositories('team'))"), &ours[1..]);
-    // dreg lists names without a slash under `library`, but requests them without it.
+    // dreg lists names without a slash under `library` but requests them without `library`.
     assert_texts(&dreg.gives("list(registry.repositories('library'))"), &["plain"]);
     assert_texts(&dreg.gives("registry.repository('plain').tags()"), &place.tags("plain").await);
     let raised = dreg.raises("registry.repositories('none')");
@@ -56,14 +56,14 @@ async fn dreg_finds_the_registry_and_its_repositories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_lists_the_same_tags() {
+async fn dreg_and_longshore_list_the_same_tags() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("repository = registry.repository('team/app')");
     assert_eq!(dreg.gives("repository.name"), "team/app");
     assert_texts(&dreg.gives("repository.tags()"), &place.tags("team/app").await);
 
-    // dreg caches the listing until `refresh`.
+    // dreg caches the listing until `refresh` is called.
     place.at("team/app").delete_tag(&tag("v2")).await.unwrap();
     assert_texts(&dreg.gives("repository.tags()"), &["v1", "v2"]);
     dreg.run("repository.refresh()");
@@ -75,7 +75,7 @@ async fn dreg_lists_the_same_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_gets_the_same_manifests() {
+async fn dreg_and_longshore_get_the_same_manifests() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     for (name, class) in [("team/app", "Manifest"), ("team/list", "ManifestList")] {
@@ -95,7 +95,7 @@ async fn dreg_gets_the_same_manifests() {
     let ours = place.at("team/list").manifest(&tag("missing").into()).await.unwrap_err();
     same_failure(&raised, "HTTPError", Some(404), &ours, ErrorKind::NotFound);
 
-    // Defect of dreg: it sends no `Accept` header, so it receives OCI types, and rejects them.
+    // Defect of dreg: it sends no `Accept` header, but rejects the OCI types that it receives.
     let raised = dreg.raises("registry.repository('team/sub/oci').get_manifest('v1')");
     assert!(raised.is("UnusableManifestResponseError"), "{raised:?}");
     let ours = place.at("team/sub/oci").manifest(&tag("v1").into()).await.unwrap();
@@ -103,7 +103,7 @@ async fn dreg_gets_the_same_manifests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_lists_the_same_platforms_and_images() {
+async fn dreg_and_longshore_list_the_same_platforms_and_images() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("image = registry.repository('team/list').get_image('v1')");
@@ -141,7 +141,7 @@ async fn dreg_lists_the_same_platforms_and_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_wraps_a_single_image_in_a_list_with_an_invented_digest() {
+async fn dreg_wraps_a_single_image_in_a_list_with_an_invalid_digest() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("image = registry.repository('team/app').get_image('v1')");
@@ -149,13 +149,13 @@ async fn dreg_wraps_a_single_image_in_a_list_with_an_invented_digest() {
     assert_texts(&dreg.gives("[str(p) for p in image.platforms]"), &["linux/amd64"]);
     let listed = dreg.gives("[entry.digest for entry in image.manifest_list.manifests]");
     assert_texts(&listed, &[ours.digest().as_str()]);
-    // Defect of dreg-client: the digest of the list that it makes up has no algorithm.
+    // Defect of dreg-client: the list that it creates has a digest without an algorithm.
     let made_up = dreg.gives("image.manifest_list.digest");
     Digest::parse(made_up.as_str().unwrap()).unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_reads_the_same_configuration_and_history() {
+async fn dreg_and_longshore_read_the_same_config_and_history() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     let ours = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
@@ -175,7 +175,7 @@ async fn dreg_reads_the_same_configuration_and_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_gets_and_deletes_the_same_blobs_and_manifests() {
+async fn dreg_and_longshore_get_and_delete_the_same_blobs_and_manifests() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("repository = registry.repository('plain')");
@@ -207,7 +207,7 @@ async fn dreg_authenticates_with_a_password_or_a_token() {
     let mut known = dreg_with(&basic, "auth=('user', 's3cret')");
     assert_texts(&known.gives("client.catalog()['repositories']"), &basic.repositories().await);
 
-    // dreg needs the token service as an argument; longshore reads it from the challenge.
+    // dreg needs the token service as an argument. longshore reads it from the challenge.
     let bearer = Place::bearer().await;
     let mut dreg = dreg(&bearer);
     dreg.run("service = lambda auth: DockerTokenAuthService.build_with_session(f'http://{host}/token', 'longshore', auth=auth)");
@@ -226,7 +226,7 @@ async fn dreg_authenticates_with_a_password_or_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_refuses_schema1_and_longshore_reads_it_as_an_image() {
+async fn dreg_refuses_schema_1_and_longshore_reads_it_as_an_image() {
     let place = Place::open().await;
     let ours = schema1::image();
     schema1::push(&*place.at("old/app"), &ours, &tag("v1")).await;
@@ -246,7 +246,7 @@ async fn dreg_refuses_schema1_and_longshore_reads_it_as_an_image() {
         let content: Value = serde_json::from_slice(ours.bytes()).unwrap();
         assert_eq!(dreg.gives("legacy.content"), content);
     }
-    // dreg refuses schema 1. Longshore reads it, with the platform that the document states.
+    // longshore reads schema 1 as an image, with the platform that the document states.
     let manifest = place.at("old/app").manifest(&tag("v1").into()).await.unwrap();
     assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(_)));
     let platform = Platform::parse("linux/arm64").unwrap();
@@ -255,7 +255,7 @@ async fn dreg_refuses_schema1_and_longshore_reads_it_as_an_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_fetches_the_same_manifest_by_every_reference() {
+async fn dreg_and_longshore_fetch_the_same_manifest_by_platform_and_by_digest() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("image = registry.repository('team/list').get_image('v1')");
@@ -274,14 +274,14 @@ async fn dreg_fetches_the_same_manifest_by_every_reference() {
             assert_eq!(dreg.gives(&format!("image.{call}.digest")), ours.digest().as_str());
         }
     }
-    // dreg does not accept an index as an image; longshore returns the index.
+    // dreg does not accept an index as an image. longshore returns the index.
     let raised = dreg.raises(&format!("image.fetch_manifest_by_digest('{}')", list.digest()));
     assert!(raised.is("UnexpectedImageManifestError"), "{raised:?}");
     assert!(matches!(list.parse().unwrap(), Manifest::Index(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_caches_listings_and_longshore_does_so_on_request() {
+async fn dreg_always_caches_listings_and_longshore_only_on_request() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("registry = Registry.build_with_manual_client(f'http://{host}/v2/')");
@@ -293,7 +293,7 @@ async fn dreg_caches_listings_and_longshore_does_so_on_request() {
     assert_texts(&dreg.gives("list(registry.repositories())"), &before);
     assert_eq!(texts(&kept.all().await.unwrap()), before);
     let after = place.repositories().await;
-    assert_ne!(after, before, "a client without a cache sees it");
+    assert_ne!(after, before, "a client without a cache lists the new repository");
     dreg.run("registry.refresh()");
     assert_texts(&dreg.gives("list(registry.repositories())"), &after);
     assert_eq!(texts(&kept.refresh().await.unwrap()), after);
@@ -317,7 +317,7 @@ async fn dreg_gets_a_token_that_longshore_can_use() {
     dreg.run("service = DockerTokenAuthService.build_with_session(f'http://{host}/token', 'longshore', auth=('user', 's3cret'))");
     dreg.run("token = service.request_token('repository:team/app:*')");
     let token = dreg.gives("token");
-    // dreg requests one token per scope, and reuses it until it expires.
+    // dreg requests one token per scope, and reuses the token until it expires.
     assert_eq!(dreg.gives("service.request_token('repository:team/app:*')"), token);
     assert_ne!(dreg.gives("service.request_token('registry:catalog:*')"), token);
     let token = Secret::new(token.as_str().unwrap());
@@ -328,7 +328,7 @@ async fn dreg_gets_a_token_that_longshore_can_use() {
 }
 
 #[test]
-fn dreg_cleans_the_same_steps_of_a_history() {
+fn dreg_and_longshore_extract_the_same_instructions_from_a_history() {
     let mut dreg = Predecessor::start(&[]);
     dreg.run("from dreg_client.manifest import ImageHistoryItem");
     for written in [

@@ -1,4 +1,4 @@
-//! python-dxf.
+//! Compares python-dxf with longshore.
 
 use super::*;
 
@@ -10,7 +10,7 @@ use longshore_testkit::fixture::schema1;
 use longshore_testkit::script::{Exchange, Script};
 use serde_json::json;
 
-/// Starts its client of one repository as `dxf`.
+/// Starts Python with a python-dxf client for one repository in `dxf`.
 fn dxf(place: &Place, repository: &str) -> Predecessor {
     let mut dxf = Predecessor::start(&[]);
     dxf.run("from dxf import DXF, DXFBase, hash_bytes, hash_file; from dxf import exceptions");
@@ -30,7 +30,7 @@ async fn read(place: &Place, name: &str, descriptor: &Descriptor) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_lists_the_same_repositories_and_aliases() {
+async fn dxf_and_longshore_list_the_same_repositories_and_aliases() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "team/app");
     assert_eq!(dxf.gives("dxf.api_version_check()[0]"), "{}");
@@ -82,7 +82,7 @@ async fn dxf_and_longshore_pull_each_others_blobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_mounts_the_same_blob() {
+async fn dxf_and_longshore_mount_the_same_blob() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "theirs");
     let blob = &docker_image(1, "amd64").blobs[0].0;
@@ -92,7 +92,7 @@ async fn dxf_mounts_the_same_blob() {
     let pushed = place.at("ours").push_blob(blob, BlobBody::mount(from.clone())).await;
     assert_eq!(pushed.unwrap(), Pushed::Mounted);
 
-    // A declined mount is an error in dxf and a result in longshore.
+    // A declined mount is an error in both clients.
     let none = descriptor(b"none");
     let raised = dxf.raises(&format!("dxf.mount_blob('team/app', '{}')", none.digest));
     assert!(raised.is("DXFMountFailed"), "{raised:?}");
@@ -101,7 +101,7 @@ async fn dxf_mounts_the_same_blob() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_gives_blobs_an_alias_that_longshore_reads() {
+async fn dxf_sets_an_alias_of_blobs_that_longshore_reads() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "files");
     dxf.run("open('a', 'wb').write(b'a'); open('b', 'wb').write(b'b')");
@@ -114,7 +114,7 @@ async fn dxf_gives_blobs_an_alias_that_longshore_reads() {
     assert_texts(&dxf.gives("dxf.get_alias(manifest=text)"), &layers);
     let sizes = json!(image.layers.iter().map(|l| json!([l.digest, l.size])).collect::<Vec<_>>());
     assert_eq!(dxf.gives("dxf.get_alias('both', sizes=True)"), sizes);
-    // dxf also reads manifests that longshore packs.
+    // dxf also reads manifests that longshore pushes.
     place.at("files").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
     assert_texts(&dxf.gives("dxf.get_alias('ours')"), &layers);
     assert_eq!(dxf.gives("dxf.get_digest('ours')"), image.config.digest.as_str());
@@ -128,7 +128,7 @@ async fn dxf_and_longshore_read_every_kind_of_manifest() {
         let ours = place.at(name).manifest(&tag("v1").into()).await.unwrap();
         assert_eq!(dxf.gives("dxf.get_manifest_and_response('v1')[0]"), text(ours.bytes()));
         assert_eq!(dxf.gives("dxf.head_manifest_and_response('v1')[0]"), ours.digest().as_str());
-        // The bytes stay the same under another tag.
+        // A push with another tag keeps the bytes.
         dxf.run("dxf.set_manifest('again', dxf.get_manifest_and_response('v1')[0])");
         assert_eq!(place.digest(name, "again").await, ours.digest().as_str());
 
@@ -179,7 +179,7 @@ async fn dxf_refuses_to_send_a_password_over_plain_http() {
 
     let raised = dxf.raises("dxf.authenticate('user', 's3cret')");
     assert!(raised.is("DXFAuthInsecureError"), "{raised:?}");
-    // longshore sends it if plain HTTP is allowed for this registry.
+    // longshore sends a password if plain HTTP is allowed for this registry.
     assert_eq!(place.tags("team/app").await, ["v1", "v2"]);
 }
 
@@ -236,7 +236,7 @@ async fn dxf_shares_a_session_and_a_token_that_longshore_can_use() {
     let mut dxf = dxf(&place, "team/app");
     std::fs::write(dxf.home().join("ca.pem"), place.certificate()).unwrap();
     let tags = place.tags("team/app").await;
-    // One session for several repositories, as in every client of longshore.
+    // One session serves several repositories, like every client of longshore.
     dxf.run("knock = lambda dxf, reply: dxf.authenticate('user', 's3cret', response=reply)");
     dxf.run(
         "with DXFBase(host, knock, tlsverify='ca.pem') as base:\n    \
@@ -338,7 +338,7 @@ async fn dxf_skips_existing_blobs_and_makes_a_manifest_that_longshore_pushes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_and_longshore_delete_a_list_and_keep_its_images() {
+async fn dxf_and_longshore_delete_a_list_but_not_its_images() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "team/list");
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
@@ -362,7 +362,7 @@ async fn dxf_and_longshore_delete_a_list_and_keep_its_images() {
 }
 
 #[test]
-fn dxf_computes_the_same_digests() {
+fn dxf_and_longshore_compute_the_same_digests() {
     let mut dxf = Predecessor::start(&[]);
     dxf.run("from dxf import hash_bytes, split_digest");
     for content in ["abc", "def", ""] {
@@ -377,7 +377,7 @@ fn dxf_computes_the_same_digests() {
 }
 
 #[test]
-fn dxf_adds_library_in_more_cases_than_longshore() {
+fn dxf_adds_library_to_a_name_in_more_cases_than_longshore() {
     let mut dxf = Predecessor::start(&[]);
     dxf.run("from dxf import DXF");
     for (host, name, theirs, ours) in [

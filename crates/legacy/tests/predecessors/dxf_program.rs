@@ -1,4 +1,4 @@
-//! python-dxf's program `dxf`, compared with the library; `docs/migrating.md` lists the commands.
+//! Compares python-dxf's program `dxf` with the library. `docs/migrating.md` lists the commands.
 
 use super::*;
 
@@ -22,7 +22,7 @@ impl<'a> Program<'a> {
         Self { place, home: tempfile::tempdir().unwrap() }
     }
 
-    /// Returns the output and the exit code.
+    /// Runs the program, and returns the output and the exit code.
     fn ends(&self, arguments: &str, environment: &[(&str, &str)]) -> (String, Option<i32>) {
         let output = self.command(arguments, environment).output().unwrap();
         (text(&output.stdout), output.status.code())
@@ -36,7 +36,7 @@ impl<'a> Program<'a> {
         dxf
     }
 
-    /// Returns the output of a run with this file as stdin, which must succeed.
+    /// Runs the program with this file as stdin, and returns the output. The run must succeed.
     fn reads(&self, file: &str, arguments: &str, environment: &[(&str, &str)]) -> String {
         let file = File::open(self.home.path().join(file)).unwrap();
         let output = self.command(arguments, environment).stdin(file).output().unwrap();
@@ -44,7 +44,7 @@ impl<'a> Program<'a> {
         text(&output.stdout)
     }
 
-    /// Returns the output of a run that must succeed.
+    /// Runs the program, and returns the output. The run must succeed.
     fn prints(&self, arguments: &str) -> String {
         let (printed, code) = self.ends(arguments, &[]);
         assert_eq!(code, Some(0), "dxf {arguments}");
@@ -57,7 +57,7 @@ fn lines<T: ToString>(items: &[T]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_lists_what_longshore_lists() {
+async fn dxf_program_and_longshore_list_the_same_content() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     assert_eq!(dxf.prints("list-repos"), lines(&place.repositories().await));
@@ -92,16 +92,16 @@ async fn dxf_program_stores_files_that_longshore_reads() {
 
     let info = [("DXF_BLOB_INFO", "1")];
     let (printed, _) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &info);
-    // Defect of dxf: the size follows the blob, instead of preceding it, except on a terminal.
+    // Defect of dxf: except on a terminal, the size follows the blob instead of preceding it.
     assert_eq!(printed, format!("21.5\n{} 5\n", blob.digest));
     // Defect of dxf: it does not convert the chunk size of the environment to a number.
     let chunks = [("DXF_CHUNK_SIZE", "2")];
     let (_, code) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &chunks);
     assert_eq!(code, Some(1));
 
-    // According to its README, `del-blob` keeps the alias, but it does not.
+    // Defect of dxf: contrary to its README, `del-blob` also removes the alias.
     assert_eq!(dxf.prints("del-blob fred/datalogger @may15"), "");
-    // The repository is empty, so it does not exist any more.
+    // The repository is empty, so it no longer exists.
     let e = place.at("fred/datalogger").tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
     let e = place.at("fred/datalogger").delete_blob(&blob.digest).await.unwrap_err();
@@ -109,7 +109,7 @@ async fn dxf_program_stores_files_that_longshore_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_shows_each_platform_or_one() {
+async fn dxf_program_prints_the_manifests_of_all_platforms_or_of_one() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
@@ -131,9 +131,9 @@ async fn dxf_program_has_an_exit_code_for_each_failure() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     for (arguments, expected) in [
-        ("get-manifest team/app missing", 2), // ENOENT; ours: 3
+        ("get-manifest team/app missing", 2), // ENOENT (longshore: 3)
         ("pull-blob no/where @v1", 2),
-        ("push-blob team/app", 2), // usage; ours: 2
+        ("push-blob team/app", 2), // usage (longshore: 2)
         ("push-blob team/app a b", 2),
         ("list-aliases team/app more", 2),
     ] {
@@ -142,7 +142,7 @@ async fn dxf_program_has_an_exit_code_for_each_failure() {
     let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
 
-    // Over plain HTTP, it exits with a traceback instead of sending a password.
+    // Over plain HTTP, dxf exits with a traceback instead of sending a password.
     let closed = Place::basic().await;
     assert_eq!(Program::new(&closed).ends("list-aliases team/app", &[]).1, Some(1));
     let closed = Place::basic_over_tls().await;
@@ -153,7 +153,7 @@ async fn dxf_program_has_an_exit_code_for_each_failure() {
     let wrong = [secure[0], secure[1], ("DXF_USERNAME", USER), ("DXF_PASSWORD", "wrong")];
     for environment in [&secure[..], &wrong] {
         let (_, code) = dxf.ends("list-aliases team/app", environment);
-        assert_eq!(code, Some(13), "EACCES; ours: 4");
+        assert_eq!(code, Some(13), "EACCES (longshore: 4)");
     }
     let trusting = quick().default_settings(trusting(closed.certificate()));
     let ours = trusting.build().repository(closed.at("team/app").repository());
@@ -186,7 +186,7 @@ async fn dxf_program_prints_a_token_that_longshore_can_use() {
     assert_eq!(ours.tags(None).all().await.unwrap().len(), 2);
 
     let (_, code) = dxf.ends("list-aliases team/app", &known[..2]);
-    assert_eq!(code, Some(13), "EACCES; ours: 4");
+    assert_eq!(code, Some(13), "EACCES (longshore: 4)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +218,7 @@ async fn dxf_program_reads_a_manifest_from_stdin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_shows_digests_and_sizes_of_each_platform() {
+async fn dxf_program_prints_the_digests_and_sizes_of_each_platform() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
@@ -249,7 +249,7 @@ async fn dxf_program_shows_digests_and_sizes_of_each_platform() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_authenticates_from_its_environment() {
+async fn dxf_program_reads_credentials_from_its_environment() {
     let place = Place::bearer_over_tls().await;
     let dxf = Program::new(&place);
     let ca = dxf.home.path().join("ca.pem");
@@ -269,13 +269,13 @@ async fn dxf_program_authenticates_from_its_environment() {
         let ended = dxf.ends("list-aliases team/app", &environment);
         assert_eq!(ended, (tags.clone(), Some(0)), "{environment:?}");
     }
-    // An untrusted certificate has no exit code of its own; in longshore it is 5.
+    // dxf has no exit code for an untrusted certificate. longshore exits with 5.
     let (_, code) = dxf.ends("list-aliases team/app", &[secure, login[0], login[1]]);
     assert_eq!(code, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_accepts_files_as_digests_and_several_blobs() {
+async fn dxf_program_accepts_files_instead_of_digests_and_deletes_several_blobs() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let blobs = ["a", "b"].map(|name| {
@@ -283,7 +283,7 @@ async fn dxf_program_accepts_files_as_digests_and_several_blobs() {
         dxf.prints(&format!("push-blob files {name}"));
         Descriptor::from_bytes(MediaType::OCTET_STREAM, name.as_bytes())
     });
-    // A path with a slash names a file, whose digest is used; it is not uploaded.
+    // A path with a slash names a file. dxf uses its digest without uploading the file.
     let set = format!("set-alias files both ./a {}", blobs[1].digest);
     assert_eq!(dxf.prints(&set), place.manifest("files", "both").await);
     let manifest = place.at("files").manifest(&tag("both").into()).await.unwrap();
@@ -298,5 +298,5 @@ async fn dxf_program_accepts_files_as_digests_and_several_blobs() {
         let e = place.at("files").delete_blob(&blob.digest).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::NotFound);
     }
-    assert_eq!(dxf.ends(&delete, &[]).1, Some(2), "ENOENT; ours: 3");
+    assert_eq!(dxf.ends(&delete, &[]).1, Some(2), "ENOENT (longshore: 3)");
 }

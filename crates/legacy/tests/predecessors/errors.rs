@@ -1,4 +1,4 @@
-//! Error classes of all the clients that can run.
+//! Compares the error classes of all clients.
 
 use super::*;
 
@@ -7,7 +7,7 @@ use longshore::{
 };
 use longshore_testkit::script::{Exchange, Script};
 
-/// Creates a Python variable for each client, with this address and, where possible, this user.
+/// Starts Python with a variable for each client, with this address and, where possible, this user.
 fn everyone(address: SocketAddr, user: &str) -> Predecessor {
     let mut python = Predecessor::start(&[("DRCA_DEFAULT_PROTOCOL", "http")]);
     python.run("import docker_registry_client_async as drca, moby_distribution, base64");
@@ -37,7 +37,7 @@ fn ours(address: SocketAddr) -> RemoteRepository {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_clients_map_a_status_to_the_same_class() {
+async fn all_clients_map_each_error_status_to_an_error_class() {
     const TAGS: &str = "/v2/team/app/tags/list";
     let server = Script::start().await;
     let mut python = everyone(server.address(), "");
@@ -99,7 +99,7 @@ async fn all_clients_report_a_forbidden_request_as_denied() {
     let mut python = everyone(place.address, "reader");
     python.run(&format!("digest = '{digest}'; image.set_digest(digest)"));
     for (call, class, status) in [
-        // Its deletes return a value where the others raise an error.
+        // crashvb's deletes return a value where the other clients raise an error.
         (
             "(await crashvb.delete_manifest(image)).client_response.raise_for_status()",
             "ClientResponseError",

@@ -1,4 +1,5 @@
-//! Compares the earlier clients with longshore: both do the same tasks against the same registry.
+//! Compares the earlier clients with longshore: both perform the same tasks against the same
+//! registry.
 //!
 //! A test sends Python code to a predecessor, through `testkit::peer::Predecessor`. If a
 //! predecessor has a defect, the test shows both results and names the defect.
@@ -184,7 +185,7 @@ fn run(listener: TcpListener, registry: RegistryBuilder) -> oneshot::Sender<()> 
     stop
 }
 
-/// Returns the content of every registry here: repository, tags, content.
+/// Returns the content of each test registry: repository, tags, content.
 fn all_content() -> [(&'static str, &'static [&'static str], Content); 4] {
     [
         ("plain", &["latest"], docker_image(3, "amd64")),
@@ -202,7 +203,7 @@ fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
 }
 
-/// Returns bytes in the form of a predecessor's results: one character for each.
+/// Returns bytes in the form of a predecessor's results: one character for each byte.
 fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
@@ -213,7 +214,7 @@ fn same_failure(raised: &Raised, class: &str, status: Option<u64>, ours: &Error,
     assert_eq!(ours.kind(), kind, "{ours:?}");
 }
 
-/// Checks that JSON is this list of strings.
+/// Checks that a JSON value is this list of strings.
 fn assert_texts<T: AsRef<str>>(found: &Value, expected: &[T]) {
     let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
     assert_eq!(*found, Value::from(expected));

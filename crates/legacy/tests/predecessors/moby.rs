@@ -1,4 +1,4 @@
-//! moby-distribution.
+//! Compares moby-distribution with longshore.
 
 use super::*;
 
@@ -9,7 +9,7 @@ use longshore::{
 use longshore_testkit::fixture::{Layer, layer_tar};
 use serde_json::json;
 
-/// Starts its client as `client`.
+/// Starts Python with a client of moby-distribution in `client`.
 fn moby(place: &Place, arguments: &str) -> Predecessor {
     let mut moby = Predecessor::start(&[]);
     moby.run("from moby_distribution import *; import io, json; from pathlib import Path");
@@ -24,19 +24,20 @@ fn descriptor(content: &[u8]) -> Descriptor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_finds_the_registry_over_plain_http() {
+async fn moby_and_longshore_ping_a_registry_over_plain_http() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     assert_eq!(moby.gives("client.ping()"), true);
     place.client.ping(&place.registry()).await.unwrap();
-    // moby detects plain HTTP. Longshore does so on request, and uses it for loopback.
+    // moby detects plain HTTP. longshore detects plain HTTP on request, and uses plain HTTP for
+    // loopback by default.
     moby.run("found = DockerRegistryV2Client.from_api_endpoint(APIEndpoint(url=host))");
     assert_eq!(moby.gives("found.api_base_url"), format!("http://{}", place.address));
     assert_eq!(moby.gives("found.ping()"), true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_lists_the_same_tags_with_the_same_digests() {
+async fn moby_and_longshore_list_the_same_tags_with_the_same_digests() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     moby.run("tags = Tags('team/app', **at)");
@@ -54,7 +55,7 @@ async fn moby_lists_the_same_tags_with_the_same_digests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_reads_the_same_manifest_and_rewrites_it() {
+async fn moby_and_longshore_read_the_same_manifest_but_moby_rewrites_it() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     moby.run("manifest = ManifestRef('team/app', 'v1', **at).get()");
@@ -137,7 +138,7 @@ async fn moby_cannot_upload_to_relative_locations_and_longshore_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_mounts_the_same_blob() {
+async fn moby_and_longshore_mount_the_same_blob() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     let blob = &docker_image(1, "amd64").blobs[0].0;
@@ -149,7 +150,7 @@ async fn moby_mounts_the_same_blob() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_copies_an_image_to_another_repository() {
+async fn moby_and_longshore_copy_an_image_to_another_repository() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     moby.run("image = ImageRef.from_image('team/app', 'v1', 'theirs', 'v1', **at); image.push()");
@@ -165,13 +166,13 @@ async fn moby_copies_an_image_to_another_repository() {
         images.push((image.config.digest.clone(), layers));
     }
     assert_eq!(images[0], images[1]);
-    // Only longshore kept the digest of the manifest.
+    // Only longshore keeps the digest of the manifest.
     assert_eq!(place.digest("ours", "v1").await, place.digest("team/app", "v1").await);
     assert_ne!(place.digest("theirs", "v1").await, place.digest("team/app", "v1").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_appends_the_same_layer() {
+async fn moby_and_longshore_append_the_same_layer() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     let layer = Layer::gzip(&layer_tar(&[("append/content", b"__flag__\n")]));
@@ -198,7 +199,7 @@ async fn moby_appends_the_same_layer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_and_longshore_load_each_others_tars() {
+async fn moby_and_longshore_load_each_others_archives() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     let app = place.at("team/app");
@@ -221,7 +222,7 @@ async fn moby_and_longshore_load_each_others_tars() {
         "ImageRef.from_tarball(Path('work'), Path('ours.tar'), 'from/ours', 'v1', **at).push()",
     );
 
-    // Archives hold plain layers. The config stayed the same, and so did the image ID.
+    // Archives store uncompressed layers. The config, and therefore the image ID, stays the same.
     for name in ["from/theirs", "from/ours"] {
         let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
         let image = Image::read(&*place.at(name), manifest).await.unwrap();
@@ -231,7 +232,7 @@ async fn moby_and_longshore_load_each_others_tars() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_reads_the_same_configuration() {
+async fn moby_and_longshore_read_the_same_config() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     moby.run("image = ImageRef.from_image('team/app', 'v1', **at)");
@@ -247,7 +248,7 @@ async fn moby_reads_the_same_configuration() {
     assert_eq!(moby.gives("image.image_json_str"), text(&read));
     moby.run("config = image.image_json");
     assert_eq!(moby.gives("config.rootfs.diff_ids"), json!(ours.rootfs.diff_ids));
-    // Its times have microseconds.
+    // moby's times have a precision of microseconds.
     assert_eq!(moby.gives("config.created"), "2021-08-28 01:35:59.758616+00:00");
     assert_eq!(ours.created.as_deref(), Some("2021-08-28T01:35:59.758616391Z"));
     assert_eq!(moby.gives("config.architecture"), ours.platform.architecture);
@@ -275,7 +276,7 @@ async fn moby_authenticates_with_a_password_or_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_reads_the_same_manifests_in_every_media_type_it_knows() {
+async fn moby_and_longshore_read_the_same_docker_and_oci_manifests() {
     let place = Place::open().await;
     let layer = Layer::gzip(&layer_tar(&[("a", b"content")]));
     let oci = fixture::Image::new("linux/amd64".parse().unwrap()).layer(layer).build();
@@ -295,7 +296,7 @@ async fn moby_reads_the_same_manifests_in_every_media_type_it_knows() {
         let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
         let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("not an image") };
         assert_eq!(moby.gives("manifest.config.digest"), image.config.digest.as_str());
-        // Putting the manifest again keeps the image, but changes the bytes.
+        // When moby pushes the manifest again, the image stays the same but the bytes change.
         moby.run(&format!("ManifestRef('{name}', 'theirs', **at).put(manifest)"));
         let theirs = place.at(name).manifest(&tag("theirs").into()).await.unwrap();
         assert_eq!(theirs.media_type(), manifest.media_type());
@@ -303,7 +304,7 @@ async fn moby_reads_the_same_manifests_in_every_media_type_it_knows() {
         assert_eq!(put.config.digest, image.config.digest);
         assert_eq!(put.layers.len(), image.layers.len());
     }
-    // Defect of moby: it refuses media types that it does not know, such as zstd layers.
+    // Defect of moby: it refuses unknown media types, such as the media type of zstd layers.
     fixture::Image::small(3).build().push(&*place.at("team/zstd"), Some(&tag("v1"))).await;
     assert!(moby.raises("ManifestRef('team/zstd', 'v1', **at).get(oci)").is("ValidationError"));
     let ours = place.at("team/zstd").manifest(&tag("v1").into()).await.unwrap();
@@ -318,8 +319,8 @@ async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
     let mut moby = moby(&place, "");
     let blob = descriptor(b"at hand");
     let from = place.at("team/app").repository().clone();
-    // The blob is neither at the registry nor in a local file. moby-distribution fails; longshore
-    // reports that the mount was declined.
+    // The blob does not exist in the registry or in a local file. moby-distribution fails with not
+    // found. longshore reports that the mount was declined.
     moby.run(&format!("digest = '{}'", blob.digest));
     let raised = moby.raises("Blob('theirs', digest, **at).mount_from('team/app')");
     assert!(raised.is("ResourceNotFound"), "{raised:?}");
@@ -337,7 +338,8 @@ async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
 
     moby.run("Blob('ours', digest, local_path='back', **at).download()");
     assert_eq!(std::fs::read(moby.home().join("back")).unwrap(), b"at hand");
-    // Missing or contradictory arguments are errors; the types of longshore prevent them.
+    // In moby, missing or contradictory arguments are errors. The types of longshore prevent such
+    // arguments.
     moby.run("both = dict(local_path='blob', fileobj=io.BytesIO(b''))");
     for (call, class) in [
         ("Blob('theirs', **at).stat()", "RuntimeError"),
@@ -349,7 +351,7 @@ async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_appends_a_layer_of_another_repository() {
+async fn moby_and_longshore_append_a_layer_of_another_repository() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     let (layer, _) = docker_image(3, "amd64").blobs.remove(2);
@@ -380,7 +382,7 @@ async fn moby_has_a_global_default_client() {
     moby.run("from moby_distribution.registry.client import set_default_client");
     moby.run("set_default_client(client)");
     assert_texts(&moby.gives("Tags('team/app').list()"), &place.tags("team/app").await);
-    // Its ping needs credentials; longshore reports the server without them.
+    // moby's ping needs credentials. longshore's ping succeeds without credentials.
     moby.run("anonymous = DockerRegistryV2Client(f'http://{host}')");
     assert_eq!(moby.gives("anonymous.ping()"), false);
     let anonymous = quick().build();
@@ -408,7 +410,7 @@ fn moby_and_longshore_parse_names_alike() {
         assert_eq!(theirs[1], ours.repository().name().as_str(), "{name}");
         assert_eq!(theirs[2], json!(ours.tag().map(ToString::to_string)), "{name}");
     }
-    // Defect of moby-distribution: it does not parse digests, and reads one as a tag.
+    // Defect of moby-distribution: it does not parse digests, but reads a digest as a tag.
     let digest = longshore::Digest::sha256(b"");
     let name = format!("quay.io/a/b@{digest}");
     let theirs = moby.gives(&format!("list(parse_image('{name}', 'docker.io'))"));

@@ -1,4 +1,4 @@
-//! moby-distribution: detection of a registry's scheme, compared with [`Scheme::Detect`].
+//! Compares moby-distribution's detection of a registry's scheme with [`Scheme::Detect`].
 
 use super::*;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use longshore::{Limits, Ping, Result, RetryPolicy, Verification};
 use longshore_testkit::script::{Exchange, Script};
 
-/// Its `from_api_endpoint`.
+/// moby-distribution's `from_api_endpoint`.
 struct Moby(Predecessor);
 
 impl Moby {
@@ -23,7 +23,7 @@ impl Moby {
         Self(moby)
     }
 
-    /// Returns the URL, and true if the certificate is checked.
+    /// Returns the detected URL, and true if moby-distribution checks the certificate.
     fn finds(&mut self, endpoint: &str) -> (String, bool) {
         let found = self.0.gives(&format!("found('{endpoint}')"));
         (found[0].as_str().unwrap().to_owned(), found[1].as_bool().unwrap())
@@ -66,7 +66,7 @@ async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
     std::fs::write(&ca, place.certificate()).unwrap();
     let ca = ca.to_str().unwrap();
 
-    // A valid certificate.
+    // A registry with a valid certificate.
     let mut settings = trusting(place.certificate());
     settings.scheme = Some(Scheme::Detect);
     let ours = ping(address, settings).await.unwrap();
@@ -74,17 +74,18 @@ async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
     assert_eq!(theirs, (https.clone(), true));
     assert_eq!((ours.scheme, ours.verification), (Scheme::Https, Verification::Full));
 
-    // An invalid certificate, in front of a registry.
+    // A registry with an invalid certificate.
     let mut moby = Moby::new(&[]);
     assert_eq!(moby.finds(&address.to_string()), (https.clone(), false));
     assert_eq!(detected(address).await, (Scheme::Https, Verification::Skip));
 
-    // A deliberate difference: longshore respects an http URL, moby-distribution ignores it.
+    // A deliberate difference: longshore respects the scheme of an http URL, and moby-distribution
+    // ignores it.
     assert_eq!(moby.finds(&format!("http://{address}")), (https, false));
     let e = ping(address, scheme(Scheme::Http)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Transport, "{e:?}");
 
-    // Defect of moby-distribution: certificates in the environment turn the verification on again.
+    // Defect of moby-distribution: certificates in the environment turn verification on again.
     let other = folder.path().join("other.pem");
     std::fs::write(&other, Authority::new().certificate()).unwrap();
     let bundle = [("REQUESTS_CA_BUNDLE", other.to_str().unwrap())];
@@ -93,8 +94,8 @@ async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_falls_back_to_plain_http_and_longshore_refuses() {
-    // An invalid certificate, and a server that is not a registry.
+async fn moby_falls_back_to_plain_http_and_longshore_does_not() {
+    // A server with an invalid certificate that is not a registry.
     for (status, finds) in [(500, Some("http")), (404, None)] {
         let (authority, server) = (Authority::new(), Script::start().await);
         let front = Front::start(&authority.for_loopback(), server.address()).await;
@@ -117,7 +118,7 @@ async fn moby_falls_back_to_plain_http_and_longshore_refuses() {
         server.finish();
     }
 
-    // moby-distribution treats a closed port as plain HTTP; longshore reports an error.
+    // moby-distribution treats a closed port as plain HTTP. longshore reports an error.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let theirs = Moby::new(&[]).finds(&closed.to_string());
     assert_eq!(theirs, (format!("http://{closed}"), false));
@@ -126,7 +127,7 @@ async fn moby_falls_back_to_plain_http_and_longshore_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_and_longshore_detect_plain_http_unless_https_is_set() {
+async fn moby_always_detects_plain_http_and_longshore_unless_https_is_set() {
     let place = Place::open().await;
     let (address, mut moby) = (place.address, Moby::new(&[]));
     let plain = (format!("http://{address}"), false);
@@ -139,7 +140,7 @@ async fn moby_and_longshore_detect_plain_http_unless_https_is_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_and_longshore_give_up_on_a_silent_server() {
+async fn moby_and_longshore_report_a_silent_server_as_a_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let raised = Moby::new(&[]).raises(&address.to_string());

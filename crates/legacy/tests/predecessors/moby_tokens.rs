@@ -1,11 +1,11 @@
-//! moby-distribution: authenticators and tokens.
+//! Compares moby-distribution with longshore: authenticators and tokens.
 
 use super::*;
 
 use longshore::{Authentication, BasicAuth, Credential, MemoryCredentials, Secret};
 use longshore_testkit::script::{Exchange, Script};
 
-/// Starts its client as `client`, with this class of authenticators.
+/// Starts Python with a client of moby-distribution in `client`, with this class of authenticators.
 fn moby(address: SocketAddr, class: &str) -> Predecessor {
     let mut moby = Predecessor::start(&[]);
     moby.run("from moby_distribution import *; from moby_distribution.registry.auth import *");
@@ -37,7 +37,7 @@ async fn moby_uses_one_authenticator_and_longshore_can_be_limited_to_tokens() {
             Err(raised) => assert!(moby.raises("tags.list()").is(raised), "{class}"),
         }
     }
-    // longshore follows the challenge; an option turns passwords off.
+    // longshore follows the challenge. An option turns passwords off.
     for (place, let_in) in [(&basic, false), (&bearer, true)] {
         let mut never = Authentication::default();
         never.basic = BasicAuth::Never;
@@ -54,14 +54,13 @@ async fn moby_uses_one_authenticator_and_longshore_can_be_limited_to_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_requires_token_and_longshore_also_accepts_access_token() {
+async fn moby_requires_the_token_field_and_longshore_also_accepts_access_token() {
     let server = Script::start().await;
     let realm = server.url("/token");
     let challenge =
         format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"");
     let scope = "service=reg&scope=repository%3Aa%2Fb%3Apull";
-    // The reply; the token or the exception of moby-distribution; the token of
-    // longshore.
+    // The reply, the token or the exception of moby-distribution, and the token of longshore.
     for (body, theirs, ours) in [
         ("{\"token\":\"a\"}", Ok("a"), Some("a")),
         ("{\"token\":\"a\",\"access_token\":\"b\"}", Ok("a"), Some("a")),

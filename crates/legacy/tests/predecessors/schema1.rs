@@ -1,4 +1,4 @@
-//! Docker schema 1: signatures by yodle's client, moby-distribution and longshore.
+//! Compares schema 1 signatures of yodle's client, moby-distribution and longshore.
 
 use super::*;
 
@@ -60,7 +60,7 @@ fn moby_and_longshore_verify_each_others_signatures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn longshore_reads_schema1_manifests_of_yodle_and_moby() {
+async fn longshore_reads_schema_1_manifests_of_yodle_and_moby() {
     let place = Place::open().await;
     let layer = longshore::Descriptor::from_bytes(MediaType::OCTET_STREAM, b"layer");
     place.at("old/app").push_blob(&layer, Bytes::from("layer").into()).await.unwrap();
@@ -99,8 +99,8 @@ fn moby_and_longshore_read_the_same_key() {
         let ours = SigningKey::from_pem(pem.as_str().unwrap(), None).unwrap();
         assert_eq!(python.gives("get_private_key().key_id()"), ours.public().id());
         if key.starts_with("ec") {
-            // With RSA, its library cannot sign: it is incompatible with the current release of a
-            // dependency.
+            // moby's library cannot sign with RSA, because it is incompatible with the current
+            // release of a dependency.
             python.run("js = libtrust.JSONSignature.new(json.dumps(unsigned))");
             python.run("js.sign(get_private_key())");
             let theirs = signed(&python.gives("js.to_pretty_signature('signatures')"));
@@ -109,8 +109,8 @@ fn moby_and_longshore_read_the_same_key() {
         }
     }
 
-    // Its defect: instead of a key with a password, or an unreadable key, it silently uses a new
-    // one.
+    // Defect of moby-distribution: it silently replaces a key with a password, or an unreadable
+    // key, with a new key.
     python.run("os.environ['MOBY_DISTRIBUTION_PRIVATE_KEY_PASSWORD'] = 'secret'");
     let locked =
         "keep(ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b'secret'))";

@@ -1,4 +1,4 @@
-//! Time limits for a silent server in the clients built on `requests`, compared with [`Limits`].
+//! Compares time limits of the clients built on `requests` with [`Limits`], for a silent server.
 
 use super::*;
 
@@ -27,7 +27,7 @@ async fn yodle_dxf_moby_and_longshore_respect_time_limits() {
             format!("BaseClient('http://{host}', api_version=2, api_timeout=0.2).catalog()"),
         ),
         ("dxf", format!("DXF('{host}', 'a/b', insecure=True, timeout=0.2).list_aliases()")),
-        // The limit applies to the whole client, or to one object.
+        // moby's limit applies to a client or to one object.
         ("moby_distribution", moby(", default_timeout=0.2", "")),
         ("moby_distribution", moby("", ", timeout=0.2")),
     ] {

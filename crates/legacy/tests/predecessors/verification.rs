@@ -1,5 +1,5 @@
-//! Verification of certificates by dreg and yodle's client, compared with [`RootCertificates`] and
-//! [`Verification`].
+//! Compares the verification of certificates by dreg and yodle's client with [`RootCertificates`]
+//! and [`Verification`].
 
 use super::*;
 

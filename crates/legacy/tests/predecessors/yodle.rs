@@ -1,10 +1,12 @@
-//! docker-registry-client 0.5.2 with v2 registries; its v1 calls are in `yodle_v1`.
+//! Compares docker-registry-client 0.5.2, by yodle, with longshore, for v2 registries. `yodle_v1`
+//! compares them for v1 registries.
 
 use super::*;
 
 use longshore::{Delete as _, Digest};
 
-/// Starts its client as `client`, and the class with one request per call as `base`.
+/// Starts Python with yodle's client in `client`, and the class with one request per call in
+/// `base`.
 fn yodle(place: &Place, arguments: &str) -> Predecessor {
     let mut yodle = Predecessor::start(&[]);
     yodle.run(
@@ -17,7 +19,7 @@ fn yodle(place: &Place, arguments: &str) -> Predecessor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_detects_v2_and_lists_the_repositories() {
+async fn yodle_and_longshore_detect_v2_and_list_the_same_repositories() {
     let place = Place::open().await;
     let mut yodle = yodle(&place, "");
     assert_eq!(yodle.gives("client.api_version"), 2);
@@ -35,7 +37,7 @@ async fn yodle_detects_v2_and_lists_the_repositories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_lists_the_same_tags() {
+async fn yodle_and_longshore_list_the_same_tags() {
     let place = Place::open().await;
     let mut yodle = yodle(&place, "");
     for repository in ["client.repository('team/app')", "client.repository('app', 'team')"] {
@@ -49,12 +51,12 @@ async fn yodle_lists_the_same_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_gets_and_deletes_the_same_manifest_by_digest() {
+async fn yodle_and_longshore_get_and_delete_the_same_manifest_by_digest() {
     let place = Place::open().await;
     let mut yodle = yodle(&place, "");
     yodle.run("repository = client.repository('team/app')");
     yodle.run("content, digest = repository.manifest('v1')");
-    // yodle requests only schema 1, but this registry sends the stored form.
+    // yodle requests only schema 1, but this registry sends the stored manifest.
     assert_eq!(yodle.gives("digest"), place.digest("team/app", "v1").await);
     let ours: Value = serde_json::from_str(&place.manifest("team/app", "v1").await).unwrap();
     assert_eq!(yodle.gives("content"), ours);
@@ -75,7 +77,7 @@ async fn yodle_gets_and_deletes_the_same_manifest_by_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_deletes_the_same_blob() {
+async fn yodle_and_longshore_delete_the_same_blob() {
     let place = Place::open().await;
     let mut yodle = yodle(&place, "");
     let layer = &docker_image(3, "amd64").blobs[1].0;

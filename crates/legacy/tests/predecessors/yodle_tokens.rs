@@ -1,4 +1,4 @@
-//! docker-registry-client 0.5.2: `auth_service_url`, compared with [`TokenService`].
+//! Compares `auth_service_url` of docker-registry-client 0.5.2 with [`TokenService`].
 
 use super::*;
 
@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// A token service at `/v2/token`, the path that yodle expects. Forwards to the registry's service.
+/// A token service at `/v2/token`, the path that yodle expects. The service forwards requests to
+/// the registry's token service.
 struct Service {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -29,8 +30,8 @@ impl Service {
                 let asked = query.split(' ').next().unwrap().to_owned();
                 list.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
                 let mut outside = TcpStream::connect(registry).await.unwrap();
-                // One request per connection, because only the first line of each connection is
-                // rewritten.
+                // Each connection carries one request, because only the first line of a connection
+                // is rewritten.
                 let head = format!("GET /token?{query}");
                 let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
                 outside.write_all(head.as_bytes()).await.unwrap();
@@ -40,7 +41,7 @@ impl Service {
         Self { address, asked, server }
     }
 
-    /// Returns the queries so far, and clears them.
+    /// Returns the recorded queries, and clears the record.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -74,7 +75,7 @@ fn yodle(place: &Place, url: &str, arguments: &str) -> Predecessor {
     yodle
 }
 
-/// Returns longshore's client with the service that a user of yodle's configures.
+/// Returns longshore's client with the token service at this URL.
 fn ours(place: &Place, url: &str) -> Client {
     let service = place.address.to_string();
     let mut authentication = Authentication::default();
@@ -84,7 +85,7 @@ fn ours(place: &Place, url: &str) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_authenticates_with_a_token_of_a_configured_service() {
+async fn yodle_and_longshore_authenticate_with_a_token_of_a_configured_service() {
     let place = Place::bearer().await;
     let service = Service::of(&place).await;
     let url = service.url("user:s3cret@");
@@ -101,11 +102,12 @@ async fn yodle_authenticates_with_a_token_of_a_configured_service() {
     assert_texts(&yodle.gives("base.get_repository_tags('team/app')['tags']"), &tags);
     let digest = place.digest("team/app", "v1").await;
     assert_eq!(yodle.gives("base.get_manifest('team/app', 'v1')._digest"), *digest);
-    // Both calls of yodle use one token. Its scope always has the action `*`, and is not escaped.
+    // Both calls of yodle use one token. The scope always has the action `*`, and is not escaped.
     let all_of = |scope: &str| format!("service={registry}&scope={scope}");
     assert_eq!(service.asked(), [all_of("repository:team/app:*")]);
 
-    // yodle keeps one token, and requests another for a new scope; longshore keeps one per scope.
+    // yodle stores only the last token, and requests a new token for another scope. longshore
+    // stores one token per scope.
     let repositories = client.catalog(&place.registry()).all().await.unwrap();
     app.tags(None).all().await.unwrap();
     assert_eq!(service.asked().len(), 1);
@@ -115,7 +117,7 @@ async fn yodle_authenticates_with_a_token_of_a_configured_service() {
     let asked = [all_of("registry:catalog:*"), all_of("repository:team/app:*")];
     assert_eq!(service.asked(), asked);
 
-    // The token allows deletion in both.
+    // In both clients, the token allows deletion.
     drop(yodle.gives(&format!("base.delete_manifest('team/app', '{digest}')")));
     let digest = Digest::parse(&digest).unwrap();
     let raised = yodle.raises(&format!("base.delete_manifest('team/app', '{digest}')"));

@@ -1,4 +1,4 @@
-//! docker-registry-client 0.5.2 with a registry that supports only v1.
+//! Compares docker-registry-client 0.5.2 with longshore, for a registry that supports only v1.
 
 use super::*;
 
@@ -9,7 +9,7 @@ use longshore_testkit::v1::V1Registry;
 const TOP: &str = r#"{"id": "top", "parent": "base", "created": "2015-01-02T03:04:05Z"}"#;
 const LAYER: &[u8] = b"\x1f\x8b\x08\x00 not text \xff\x00";
 
-/// A registry that both access: yodle's client as `client` and `base`, longshore as values.
+/// A v1 registry with both clients. Yodle's client is in the Python variables `client` and `base`.
 struct Old {
     _server: V1Registry,
     name: RegistryName,
@@ -64,7 +64,7 @@ async fn yodle_and_longshore_detect_a_v1_registry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_reads_and_writes_the_same_v1_tags() {
+async fn yodle_and_longshore_read_and_write_the_same_v1_tags() {
     let mut old = old().await;
     assert_texts(&old.yodle.gives("list(repository.tags())"), &old.tags().await);
     let id = old.repository().tag(&tag("latest")).await.unwrap();
@@ -81,7 +81,7 @@ async fn yodle_reads_and_writes_the_same_v1_tags() {
     assert_eq!(old.tags().await, ["latest", "ours", "theirs"]);
     assert_texts(&old.yodle.gives("sorted(repository.tags())"), &old.tags().await);
 
-    // Only in v1, its untag keeps the other tags.
+    // In v1, yodle's untag keeps the other tags.
     old.yodle.run("repository.untag('theirs')");
     old.repository().delete_tag(&tag("ours")).await.unwrap();
     assert_eq!(old.tags().await, ["latest"]);
@@ -91,7 +91,7 @@ async fn yodle_reads_and_writes_the_same_v1_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_reads_the_same_v1_image_except_the_layer() {
+async fn yodle_and_longshore_read_the_same_v1_image_except_the_layer() {
     let mut old = old().await;
     old.yodle.run("image = repository.image('latest')");
     let top = old.image("top");
@@ -113,7 +113,7 @@ async fn yodle_reads_the_same_v1_image_except_the_layer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_cannot_write_to_v1_registries_and_longshore_can() {
+async fn yodle_cannot_push_images_to_v1_registries_and_longshore_can() {
     let mut old = old().await;
     old.yodle.run("image = repository.image('latest')");
     for call in ["image.put_layer(b'x')", "image.put_json({})"] {

@@ -27,14 +27,15 @@ pub trait Access: fmt::Debug + Send + Sync {
     async fn authorize(&self, authorization: Option<&str>, request: &AccessRequest<'_>)
     -> Decision;
 
-    /// Returns the user name in this header, for the log. Not called for requests that were
-    /// challenged.
+    /// Returns the user name in the `Authorization` header, for the log. The registry calls this
+    /// method only for requests that were granted or denied.
     fn user_name(&self, authorization: Option<&str>) -> Option<String> {
         let _ = authorization;
         None
     }
 
-    /// Handles a request to a path outside `/v2/`, if the policy has an endpoint of its own.
+    /// Answers a request to an endpoint of the policy, such as `/token`. Returns `None` for every
+    /// other path.
     fn endpoint(
         &self,
         path: &str,
@@ -46,8 +47,8 @@ pub trait Access: fmt::Debug + Send + Sync {
     }
 }
 
-/// Allows everything to everyone. Meant for loopback, tests, and registries behind a gateway that
-/// controls access.
+/// A policy that grants everyone full access. Meant for loopback, tests, and registries behind a
+/// gateway that controls access.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
 
@@ -63,7 +64,7 @@ impl Access for Open {
 pub struct AccessRequest<'a> {
     /// The kind of access.
     pub action: Action,
-    /// The resource that is accessed.
+    /// The requested resource.
     pub resource: Resource<'a>,
 }
 

@@ -16,8 +16,8 @@ use crate::random;
 /// Users who exchange their password for a short-lived token at `/token`, as at public
 /// registries.
 ///
-/// A token is random and valid only in this process. It grants those of the requested scopes for
-/// which its user has the permissions.
+/// A token is random and valid only in this process. It grants the requested access, limited to the
+/// permissions of its user.
 ///
 /// Source: distribution's "Token Authentication Specification".
 pub struct Tokens {
@@ -34,7 +34,7 @@ struct Token {
     expires: Instant,
 }
 
-/// The access that a token grants.
+/// Access to one repository or to the catalog, as granted by a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scope {
     /// `None` for the catalog.
@@ -43,7 +43,7 @@ struct Scope {
 }
 
 impl Tokens {
-    /// Issues tokens to these users.
+    /// Creates a policy that issues tokens to these users.
     ///
     /// - `realm`: the URL at which clients reach `/token`, such as `http://127.0.0.1:5000/token`.
     #[must_use]
@@ -57,7 +57,7 @@ impl Tokens {
         }
     }
 
-    /// Sets the permissions of anonymous clients. The default is none.
+    /// Sets the permissions of anonymous clients. By default, they have none.
     #[must_use]
     pub fn anonymous(mut self, permissions: Permissions) -> Self {
         self.anonymous = permissions;
@@ -88,7 +88,8 @@ impl Tokens {
         let now = Instant::now();
         let mut issued = self.issued();
         issued.retain(|_, token| token.expires > now);
-        // Remove the oldest token. Its client is challenged and requests a new one.
+        // At the limit, remove the oldest token. Its client will be challenged and request a new
+        // token.
         if issued.len() >= ISSUED_LIMIT
             && let Some(oldest) = issued.iter().min_by_key(|(_, token)| token.expires)
         {
@@ -128,7 +129,7 @@ impl Access for Tokens {
             return self.challenge(request, None);
         };
         let issued = self.issued();
-        // The lookup is by hash, so its time does not reveal a part of the token.
+        // The lookup is by hash, so its time reveals no part of the token.
         let token = issued.get(offered);
         let Some(token) = token.filter(|token| token.expires > Instant::now()) else {
             return self.challenge(request, Some("invalid_token"));
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_permits_what_was_both_requested_and_granted() {
+    async fn a_token_grants_the_requested_access_within_the_permissions_of_its_user() {
         let tokens = tokens();
         let ann = base64::engine::general_purpose::STANDARD.encode("ann:pw");
         let ann = format!("Basic {ann}");

@@ -7,9 +7,9 @@ use subtle::ConstantTimeEq as _;
 use super::basic;
 use super::{Access, AccessRequest, Action, Decision, Resource};
 
-/// Users with passwords and permissions, by HTTP Basic authentication.
+/// Users with passwords and permissions, authenticated with HTTP Basic.
 ///
-/// Everyone else is refused. Passwords are not kept in plain text.
+/// Refuses anonymous requests. Stores digests instead of plain passwords.
 ///
 /// Source: RFC 7617.
 #[derive(Clone, Default)]
@@ -73,7 +73,7 @@ impl Users {
         self
     }
 
-    /// Returns the permissions of the user in this `Authorization` header, or `None` if the user or
+    /// Returns the permissions of the user in this `Authorization` header, or `None` if the name or
     /// the password is wrong.
     pub(super) fn permissions(&self, authorization: Option<&str>) -> Option<Permissions> {
         let offered = basic::offered(authorization)?;

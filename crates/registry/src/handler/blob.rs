@@ -75,7 +75,8 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
     Ok(response)
 }
 
-/// Parses the `Range` header. It applies only to GET, and only if `If-Range` matches the content.
+/// Parses the `Range` header. A range applies only to GET. `If-Range`, if present, must match the
+/// content.
 fn wanted(call: &Call<'_>, digest: &Digest, size: u64) -> Wanted {
     let if_range = call.header(&IF_RANGE);
     let same = if_range.is_none_or(|tag| tag.trim_matches('"') == digest.as_str());
@@ -89,7 +90,7 @@ fn unsatisfiable(size: u64) -> Refusal {
     let refusal = Refusal::new(
         StatusCode::RANGE_NOT_SATISFIABLE,
         ErrorCode::SIZE_INVALID,
-        format!("the blob has {size} bytes"),
+        format!("the range selects no byte of the blob, which has {size} bytes"),
     );
     match HeaderValue::from_str(&format!("bytes */{size}")) {
         Ok(value) => refusal.with(CONTENT_RANGE, value),

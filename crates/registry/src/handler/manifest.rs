@@ -1,7 +1,7 @@
 //! Reads, writes and deletes manifests: the endpoints end-3, end-7 and end-9 of distribution-spec.
 //!
-//! A manifest is served as it was pushed, no matter which types the client accepts: its digest
-//! fixes its bytes, and this registry converts nothing.
+//! A manifest is served as it was pushed, no matter which media types the client accepts. Its
+//! digest fixes its bytes, so the registry never converts manifests.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, StatusCode};
@@ -63,7 +63,8 @@ async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) ->
     Ok(response)
 }
 
-/// Treats a damaged manifest as missing. Pushing the same manifest again repairs it.
+/// Builds the refusal for a manifest that could not be read. A damaged manifest counts as missing,
+/// because pushing it again repairs it.
 async fn treat_damaged_as_missing(
     store: &Repository,
     name: &RepositoryName,
@@ -147,10 +148,10 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
     tags.map_err(|e| Refusal::invalid(ErrorCode::TAG_INVALID, &e))
 }
 
-/// Refuses a manifest if content that it references is missing. There are exceptions:
-/// non-distributable layers may be missing, a subject may be pushed later or never, and schema 1
-/// declares no sizes and is accepted unchecked. An index may list blobs whose media type is not
-/// that of a manifest, as the cache indexes of BuildKit did (before 0.21, 2025).
+/// Refuses a manifest if content that it references is missing or has another size. There are three
+/// exceptions: non-distributable layers may be missing, a subject may be pushed later or never, and
+/// schema 1 manifests are accepted unchecked because they declare no sizes. An index may also list
+/// blobs, as the cache indexes of BuildKit did before 0.21 (2025).
 async fn check_successors(
     call: &Call<'_>,
     store: &Repository,
@@ -194,7 +195,10 @@ fn check_size(noun: &str, listed: &Descriptor, size: Option<u64>) -> Result<(), 
         Some(size) => Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             ErrorCode::MANIFEST_INVALID,
-            format!("{noun} {} has {size} bytes, the manifest says {}", listed.digest, listed.size),
+            format!(
+                "{noun} {} has {size} bytes, but the manifest says {}",
+                listed.digest, listed.size
+            ),
         )),
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,

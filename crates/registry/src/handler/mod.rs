@@ -25,7 +25,7 @@ use crate::request_body::Incoming;
 use crate::response_body::Body;
 use crate::route::Route;
 
-/// An authorized request without its body, and everything needed to answer it.
+/// An authorized request without its body, and the context needed to answer it.
 pub(crate) struct Call<'a> {
     pub(crate) repositories: &'a Repositories,
     pub(crate) access: &'a dyn Access,
@@ -82,7 +82,7 @@ impl Call<'_> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns true if the caller may read a repository, or all of them.
+    /// Returns true if the caller may read this repository, or all repositories for `None`.
     async fn may_pull(&self, name: Option<&RepositoryName>) -> bool {
         let resource = name.map_or(Resource::AllRepositories, Resource::Repository);
         let request = AccessRequest { action: Action::Pull, resource };
@@ -96,7 +96,7 @@ impl Call<'_> {
         }
     }
 
-    /// Returns true if the client has this content already, because its `If-None-Match` matches.
+    /// Returns true if the `If-None-Match` of the request contains this digest.
     fn is_cached_by_client(&self, digest: &Digest) -> bool {
         let known = self.header(&IF_NONE_MATCH).unwrap_or_default();
         let mut tags = known.split(',').map(|tag| tag.trim().trim_matches('"'));
@@ -121,7 +121,7 @@ fn add_content_headers(response: &mut Response<Body>, digest: &Digest) -> Result
     Ok(())
 }
 
-/// 201: the content now exists at this path.
+/// Returns a 201 response: the content now exists at this path.
 fn created(location: &str, digest: &Digest) -> Answer {
     let mut response = reply::empty(StatusCode::CREATED);
     let headers = response.headers_mut();
@@ -131,7 +131,7 @@ fn created(location: &str, digest: &Digest) -> Answer {
     Ok(response)
 }
 
-/// 304: the client has the content already.
+/// Returns a 304 response: the client already has the content.
 fn not_modified(digest: &Digest) -> Answer {
     let mut response = reply::empty(StatusCode::NOT_MODIFIED);
     add_content_headers(&mut response, digest)?;
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_method_on_each_route_has_its_action() {
+    fn the_method_and_the_route_of_a_request_determine_its_action() {
         let digest = Digest::sha256(b"");
         let id = "0".repeat(32);
         for (path, method, action) in [

@@ -18,7 +18,8 @@ use crate::response_body::Body;
 /// - `count`: the result of [`count`].
 /// - `path`: the path of this listing.
 /// - `start`: the JSON of the object up to the opening bracket of the list.
-/// - `list`: the names in order, from the requested start; called twice.
+/// - `list`: returns the names in order from the requested start. It is called twice: to find the
+///   end of the page, and to send it.
 ///
 /// With `n`, sends one page. Without `n`, sends all names up to
 /// [`listing_size`](crate::RegistryLimits::listing_size) bytes, because many clients never request
@@ -43,7 +44,7 @@ where
         link(&mut response, path, &parameters)?;
     }
     let last = fitting.last;
-    // Names after the last one that were added in the meantime go on the next page.
+    // A name after `last` that was added in the meantime belongs to the next page.
     let within = move |name: &T| {
         fitting.more.then_some(&last).is_none_or(|last| Some(name) <= last.as_ref())
     };
@@ -60,13 +61,13 @@ where
 /// The names of a listing that fit into one reply.
 struct Fitting<T> {
     last: Option<T>,
-    /// Size of the names as JSON, in bytes.
+    /// The size of the names as JSON, in bytes.
     size: usize,
-    /// True if names are left out.
+    /// True if the listing has more names.
     more: bool,
 }
 
-/// Reads the names that fit into one reply.
+/// Determines which names fit into one reply.
 async fn fitting<T: Clone + Serialize + Send + 'static>(
     names: Pages<T>,
     count: Option<usize>,
@@ -113,7 +114,7 @@ fn json(name: &impl Serialize) -> String {
     serde_json::to_string(name).unwrap_or_default()
 }
 
-/// Returns the requested number of items, limited to the registry's maximum.
+/// Returns the requested number of items, limited to the registry's maximum, or `None` without `n`.
 pub(super) fn count(call: &Call<'_>) -> Result<Option<usize>, Refusal> {
     let refused = |message: String| {
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::PAGINATION_NUMBER_INVALID, message)
@@ -153,9 +154,9 @@ pub(super) fn link(
     Ok(())
 }
 
-/// All characters except RFC 3986's unreserved ones.
+/// All characters except the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// 64 KiB: shorter listings are sent with their length.
+/// 64 KiB: shorter listings are built in memory and sent with their length.
 const STREAMED: usize = 64 << 10;
 /// 100 names of at most 258 bytes each. Two chunks at a time are kept for a slow client.
 const CHUNK_NAMES: usize = 100;

@@ -14,8 +14,7 @@ use crate::reply::{self, About, Refusal};
 use crate::repositories::Repository;
 use crate::response_body::Body;
 
-/// Lists referrers, ordered by digest. An unknown subject or repository
-/// has none.
+/// Lists referrers, ordered by digest. An unknown subject or repository has no referrers.
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Digest) -> Answer {
     call.only_reads()?;
     let refused = |e| Refusal::invalid(ErrorCode::MANIFEST_INVALID, &e);
@@ -25,7 +24,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Diges
     let after = paging::last(call)?.map(Digest::parse).transpose();
     let after = after.map_err(|e| Refusal::invalid(ErrorCode::DIGEST_INVALID, &e))?;
     let (store, subject) = (call.repository(name), subject.clone());
-    // An invalid type matches nothing.
+    // An invalid artifact type matches no referrer.
     let listed = match filter.map(MediaType::parse).transpose() {
         Ok(artifact_type) => Some(Listed { store, subject: subject.clone(), artifact_type, after }),
         Err(_) => None,
@@ -54,7 +53,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Diges
     Ok(response)
 }
 
-/// The requested selection.
+/// The requested selection of referrers.
 #[derive(Clone)]
 struct Listed {
     store: Repository,
@@ -69,7 +68,7 @@ struct Page {
     more: bool,
 }
 
-/// The smallest possible image index.
+/// An image index that lists the referrers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
@@ -88,8 +87,8 @@ impl Page {
     }
 }
 
-/// Returns as many referrers as fit on a page by size: annotations can be long, and few clients
-/// request a second page.
+/// Returns as many referrers as fit on a page. The page is limited by size, because annotations can
+/// be long and few clients request a second page.
 async fn page_of(listed: Option<&Listed>) -> Result<Page> {
     let Some(Listed { store, subject, artifact_type, after }) = listed else {
         return Ok(Page::default());

@@ -1,5 +1,5 @@
-//! Writes blobs: the endpoints end-4, end-5, end-6 and end-11 of distribution-spec, and the status
-//! and canceling of an upload.
+//! Writes blobs: the endpoints end-4, end-5, end-6 and end-11 of distribution-spec. Also returns
+//! the status of an upload, and cancels uploads.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::response_body::Body;
 use crate::route::computable_digest;
 use crate::storage::UploadId;
 
-/// `POST`: mounts a blob, accepts a whole blob, or begins an upload.
+/// Answers `POST`: mounts a blob, accepts a whole blob, or begins an upload.
 pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming) -> Answer {
     if *call.method != Method::POST {
         return Err(Refusal::method("POST"));
@@ -40,7 +40,8 @@ pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming
                 Err(refusal) => Err(refusal),
             };
             if whole.is_err() {
-                // The client does not know the id of this upload, so it cannot continue it.
+                // The client never received the id of this upload, so it cannot continue the
+                // upload.
                 let _ = store.cancel(&id).await;
             }
             whole
@@ -160,11 +161,12 @@ async fn incoming(
     Ok(Chunk { offset: range.map(|range| range.start), size, bytes })
 }
 
-/// Builds the reply for a failure. If the offset was wrong, the reply contains the upload's offset.
+/// Builds the reply for a failure. If the client sent a wrong offset, the reply contains the
+/// correct offset.
 async fn failed(store: &Repository, name: &RepositoryName, id: &UploadId, e: &Error) -> Refusal {
     if e.kind() == ErrorKind::TooLarge {
-        // More bytes cannot make the upload smaller, so remove it. It may also be busy or already
-        // removed.
+        // The upload can only grow, so remove it. Canceling may fail because the upload is busy or
+        // was already removed.
         let _ = store.cancel(id).await;
     }
     let refusal = About::Upload.refuse(e);
@@ -197,8 +199,8 @@ fn location(name: &RepositoryName, id: &UploadId) -> String {
     format!("/v2/{name}/blobs/uploads/{id}")
 }
 
-/// Returns the first and last byte of an upload. For an empty upload it is `0-0`, as in all
-/// registries.
+/// Returns the positions of the first and last byte of an upload. For an empty upload, the header
+/// is `0-0`, as in all registries.
 fn range_header(size: u64) -> Result<HeaderValue, Refusal> {
     reply::header_value(&format!("0-{}", size.saturating_sub(1)))
 }
@@ -224,5 +226,6 @@ fn algorithm_parameter(call: &Call<'_>) -> Result<Algorithm, Refusal> {
     })
 }
 
-/// Not in any current specification, but docker-registry-client-async 1.0.3 fails without it.
+/// A header that no current specification defines. docker-registry-client-async 1.0.3 fails without
+/// it.
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

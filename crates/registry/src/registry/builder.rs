@@ -57,28 +57,28 @@ impl RegistryBuilder {
         }
     }
 
-    /// Keeps repositories in memory. They are lost when the process ends.
+    /// Stores repositories in memory, until the process ends.
     #[must_use]
     pub fn memory(mut self) -> Self {
         self.place = Place::Memory;
         self
     }
 
-    /// Keeps repositories in this folder; see [`DiskStorage`].
+    /// Stores repositories in this folder, as described at [`DiskStorage`].
     #[must_use]
     pub fn disk(mut self, root: impl Into<PathBuf>) -> Self {
         self.place = Place::Disk(root.into());
         self
     }
 
-    /// Keeps repositories in this storage.
+    /// Uses this storage for the repositories.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.place = Place::Storage(storage);
         self
     }
 
-    /// Sets the access policy. The default allows everything to everyone.
+    /// Sets the access policy. By default, everyone has full access.
     #[must_use]
     pub fn access(mut self, access: impl Access + 'static) -> Self {
         self.access = Arc::new(access);
@@ -106,7 +106,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Accepts manifests whose blobs or manifests are missing, such as an index of which only one
+    /// Accepts manifests that reference missing content, such as an index of which only one
     /// platform was mirrored. Existing content must still have the size that the manifest declares.
     ///
     /// Source: distribution-spec main, "Pushing Manifests" (sparse indexes).
@@ -119,9 +119,9 @@ impl RegistryBuilder {
     /// Starts every `Location` with this URL, such as `https://registry.example`. Clients must be
     /// able to reach the registry at this URL.
     ///
-    /// Without it, a `Location` is built from the request's host and scheme. The scheme is the
-    /// [`Scheme`](http::uri::Scheme) in the request's extensions, where [`serve`](crate::serve)
-    /// puts it; otherwise the scheme of the request's target; otherwise `http`.
+    /// By default, a `Location` is built from the host and scheme of the request. The scheme is the
+    /// [`Scheme`](http::uri::Scheme) that [`serve`](crate::serve) adds to the extensions of the
+    /// request, or else the scheme of the request's target, or else `http`.
     #[must_use]
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = Some(url.into());
@@ -138,7 +138,7 @@ impl RegistryBuilder {
     /// Trusts the headers `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host` to determine host
     /// and scheme.
     ///
-    /// Use it only if clients can reach the registry only through a proxy that sets these headers.
+    /// Use this setting only if every request comes through a proxy that sets these headers.
     #[must_use]
     pub fn trust_proxy(mut self) -> Self {
         self.locations = Locations::FromRequest { trust_proxy: true };
@@ -155,12 +155,12 @@ impl RegistryBuilder {
         self
     }
 
-    /// Builds the registry. Blocks while it opens a folder.
+    /// Builds the registry. Blocks while the folder of [`disk`](Self::disk) is opened.
     ///
     /// # Errors
     /// Same as [`DiskStorage::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public
-    /// URL is invalid; [`Unsupported`](longshore_core::ErrorKind::Unsupported) for a
-    /// [`RegistryLimits::total_size`] with a storage that does not report its size.
+    /// URL is invalid; [`Unsupported`](longshore_core::ErrorKind::Unsupported) if
+    /// [`RegistryLimits::total_size`] is set and the storage does not report its size.
     pub fn build(self) -> Result<Registry> {
         let locations = match &self.public_url {
             Some(url) => Locations::under(url)?,

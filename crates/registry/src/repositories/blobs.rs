@@ -1,7 +1,7 @@
 //! Blobs: links from repositories, verified content, and deletion.
 //!
-//! A blob is one object, with a link from each repository that has it. A link without its blob
-//! counts as missing, and so does a damaged blob: the next push repairs it.
+//! A blob is one object, with a link from each repository that has it. A damaged blob, or a link
+//! without its blob, counts as missing, so that the next push repairs it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,20 +21,21 @@ use crate::storage::{Condition, Key, Meta, Part, Version};
 
 /// The verified blobs, and the locks for changes.
 pub(super) struct Blobs {
-    /// The versions that were verified.
+    /// The last verified version of each blob.
     known: Mutex<HashMap<Digest, Version>>,
-    /// A blob and its links change one at a time, so that no link is made to a blob being deleted.
+    /// Serializes changes to a blob and its links, so that no link is created to a blob that is
+    /// being deleted.
     changing: Locks<tokio::sync::Mutex<()>>,
 }
 
 /// The state of the object under a blob's digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// No object, or one with other content.
+    /// No object, or an object with other content.
     Nothing,
-    /// The blob, verified since it was last written; its size in bytes.
+    /// The blob, verified since it was last written, with its size in bytes.
     Intact(u64),
-    /// An object too large to verify now; its size in bytes.
+    /// An object too large to verify now, with its size in bytes.
     Unchecked(u64),
 }
 
@@ -54,7 +55,8 @@ impl Blobs {
 }
 
 impl Shared {
-    /// Checks the object under a blob's digest, reading at most `limit` bytes to verify it.
+    /// Checks the object under a blob's digest. Verifies its content if it has at most `limit`
+    /// bytes.
     pub(super) async fn look(&self, digest: &Digest, limit: u64) -> Result<Found> {
         let meta = self.objects.head(&Key::blob(digest)).await?;
         self.check(digest, meta, limit).await
@@ -81,12 +83,12 @@ impl Shared {
         Ok(Found::Intact(meta.size))
     }
 
-    /// Returns true if this version of a blob was verified, or the storage keeps blobs undamaged.
+    /// Returns true if this version of a blob was verified, or if the storage prevents damage.
     fn is_verified(&self, digest: &Digest, version: &Version) -> bool {
         !self.objects.storage.decays() || self.blobs.known().get(digest) == Some(version)
     }
 
-    /// Records this version as verified.
+    /// Records this version of a blob as verified.
     pub(super) fn remember(&self, digest: &Digest, version: Version) {
         if self.objects.storage.decays() {
             let mut known = self.blobs.known();
@@ -97,7 +99,7 @@ impl Shared {
         }
     }
 
-    /// Returns true if a repository other than this one has a blob.
+    /// Returns true if a repository other than `name` has a link to this blob.
     async fn is_linked_elsewhere(&self, digest: &Digest, name: &RepositoryName) -> Result<bool> {
         let names = self.names.get(self.scan_names()).await?;
         let others = names.iter().filter(|other| *other != name);
@@ -107,8 +109,8 @@ impl Shared {
 }
 
 impl Repository {
-    /// Returns the size of a blob if this repository has it undamaged, reading at most `limit`
-    /// bytes to verify it.
+    /// Returns the size of a blob if it is linked to this repository and not known to be damaged.
+    /// Verifies its content if it has at most `limit` bytes.
     pub(super) async fn look(&self, digest: &Digest, limit: u64) -> Result<Option<u64>> {
         let keys = [Key::link(&self.name, digest), Key::blob(digest)];
         let heads = self.shared.objects.storage.head(&keys).await?;
@@ -147,7 +149,8 @@ impl Repository {
         Ok(true)
     }
 
-    /// Deletes the blob before the last link to it: a blob without links would never be deleted.
+    /// Removes the link to a blob. If it is the last link, deletes the blob first, because a blob
+    /// without links would never be deleted.
     pub(super) async fn delete_blob_now(self, digest: Digest) -> Result<()> {
         let (shared, link) = (&self.shared, Key::link(&self.name, &digest));
         let _changing = shared.blobs.change(&digest).await;
@@ -161,8 +164,9 @@ impl Repository {
         shared.objects.storage.delete(&link).await
     }
 
-    /// Reads a blob without checks if it is verified or only a part is wanted. A whole unverified
-    /// blob is verified as it streams, and its last chunk is withheld until then.
+    /// Reads a blob or a part of it. A verified blob, or a part of any blob, is read without
+    /// checks. A whole unverified blob is verified while it streams, and its last chunk is withheld
+    /// until the digest matches.
     pub(super) async fn read(&self, digest: &Digest, range: Range<u64>) -> Result<BlobStream> {
         let (link, key) = (Key::link(&self.name, digest), Key::blob(digest));
         let part = self.shared.objects.storage.get_range(&key, range.clone());
@@ -205,8 +209,8 @@ pub(super) fn no_blob(digest: &Digest) -> Error {
     Error::new(ErrorKind::NotFound).at(format!("blob {digest}"))
 }
 
-/// 64 MiB, which takes 50 ms to hash. A client that asks whether a blob exists waits at most this
-/// long.
+/// 64 MiB, which takes 50 ms to hash: the longest wait of a client that checks whether a blob
+/// exists.
 pub(super) const CHECK_LIMIT: u64 = 64 << 20;
-/// 65,536 blobs, about 10 MB. Blobs beyond that are verified again.
+/// 65,536 blobs, about 10 MB. At the limit, all entries are removed and blobs are verified again.
 const KNOWN_LIMIT: usize = 1 << 16;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_core::{Page, PageToken, Result};
 
-/// Sorted items, scanned on demand and cached until something changes.
+/// Sorted items, scanned on demand and cached until the next change.
 #[derive(Debug)]
 pub(super) struct Listing<T>(Mutex<State<T>>);
 
@@ -33,15 +33,15 @@ impl<T: Ord + Send + Sync> Listing<T> {
         items.sort_unstable();
         let items: Arc<[T]> = items.into();
         let mut state = self.state();
-        // The scan may or may not include concurrent changes.
+        // Do not cache a scan that may lack concurrent changes.
         if state.generation == generation {
             state.items = Some(Arc::clone(&items));
         }
         Ok(items)
     }
 
-    /// Returns a page of the items after the one in `token`, or without a token after `after`. A
-    /// client that reads a listing slowly thus holds only one page.
+    /// Returns the page after the item in `token`, or after `after` if there is no token. A client
+    /// that reads a listing slowly thus holds only one page in memory.
     pub(super) async fn page(
         &self,
         token: Option<&PageToken>,
@@ -62,7 +62,7 @@ impl<T: Ord + Send + Sync> Listing<T> {
         Ok(Page { items: page, next })
     }
 
-    /// Drops the cache unless it contains this item. Call it after the item was added.
+    /// Drops the cache unless it contains this item. Call this method after the item was added.
     pub(super) fn added(&self, item: &T) {
         let is_there = |items: &Arc<[T]>| items.binary_search(item).is_ok();
         if !self.state().items.as_ref().is_some_and(is_there) {
@@ -70,7 +70,7 @@ impl<T: Ord + Send + Sync> Listing<T> {
         }
     }
 
-    /// Drops the cache. Call it after the change.
+    /// Drops the cache. Call this method after a change.
     pub(super) fn changed(&self) {
         let mut state = self.state();
         state.generation += 1;
@@ -88,7 +88,7 @@ impl<T> Default for Listing<T> {
     }
 }
 
-/// 1,000 items: some 100 KB.
+/// 1,000 items: about 100 KB.
 const PAGE: usize = 1_000;
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_scan_is_cached_unless_something_changed_during_it() {
+    async fn a_scan_is_cached_unless_the_listing_changes_during_the_scan() {
         let listing = Listing::default();
         let get =
             async |items: &[u8]| listing.get(ready(Ok(items.to_vec()))).await.unwrap().to_vec();

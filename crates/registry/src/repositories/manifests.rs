@@ -1,4 +1,4 @@
-//! Manifests, tags and referrers of a repository; the names of all repositories.
+//! Manifests, tags and referrers of a repository, and the names of all repositories.
 
 use bytes::Bytes;
 use longshore_core::{
@@ -24,7 +24,7 @@ impl Repository {
     }
 
     /// Adds the manifest to the referrers of its subject, then writes the manifest, then its tags.
-    /// A visible manifest is therefore always listed.
+    /// A visible manifest is therefore always listed as a referrer.
     pub(super) async fn write_manifest(self, manifest: RawManifest, tags: Vec<Tag>) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).read().await;
         let mut objects = Vec::new();
@@ -39,7 +39,7 @@ impl Repository {
         objects.push((Key::manifest(&self.name, manifest.digest()), content.into()));
         objects.extend(self.tag_objects(manifest.digest(), &tags));
         let written = self.shared.objects.put(objects).await;
-        // After a failure, a part may be stored.
+        // Even after a failure, some of the objects may be stored.
         self.shared.names.added(&self.name);
         self.tags_added(&tags);
         written
@@ -76,14 +76,14 @@ impl Repository {
     pub(super) async fn remove_manifest(self, digest: Digest) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).write().await;
         let objects = &self.shared.objects;
-        // A damaged manifest can be removed too; its subject is then unknown.
+        // A damaged manifest can be removed too, but its subject is unknown.
         let subject = match self.read_manifest(&digest.clone().into()).await {
             Ok(manifest) => graph::referrer(&manifest)?.map(|(subject, _)| subject),
             Err(e) if e.kind() == ErrorKind::NotFound => return Err(e),
             Err(_) => None,
         };
         let tags = query_all(self.scan_tags().await?, async |tag| {
-            // A damaged tag points at nothing.
+            // A damaged tag points at no manifest.
             let to = self.tagged(&tag).await.ok().flatten();
             Ok((to.as_ref() == Some(&digest)).then_some(tag))
         });
@@ -119,7 +119,7 @@ impl Repository {
         digest.map(Some).ok_or_else(|| damaged(&key))
     }
 
-    /// Returns the tags, unordered.
+    /// Returns the tags, in no particular order.
     pub(super) async fn scan_tags(&self) -> Result<Vec<Tag>> {
         let names = self.shared.objects.storage.list(&Key::tags(&self.name)).await?;
         Ok(names.iter().filter_map(|name| Tag::parse(name).ok()).collect())
@@ -155,7 +155,7 @@ impl Repository {
 }
 
 impl Shared {
-    /// Returns the names of all repositories, unordered.
+    /// Returns the names of all repositories, in no particular order.
     pub(super) async fn scan_names(&self) -> Result<Vec<RepositoryName>> {
         let (mut found, mut left) = (Vec::new(), vec![String::new()]);
         while let Some(name) = left.pop() {

@@ -1,8 +1,8 @@
 //! The repositories of a registry, stored as objects.
 //!
-//! Owns the structure of tags, manifests, referrers, links to blobs and upload sessions, the same
-//! for every storage, and the locks that keep them consistent. The handlers use it; it uses no
-//! HTTP.
+//! Owns the structure of tags, manifests, referrers, links to blobs and upload sessions, which is
+//! the same for every storage, and the locks that keep them consistent. The handlers use this
+//! module, which contains no HTTP.
 
 mod blobs;
 mod listing;
@@ -47,8 +47,8 @@ struct Shared {
     objects: Objects,
     blobs: Blobs,
     sessions: Sessions,
-    /// Manifests of a repository are written in parallel and removed alone: a manifest must not be
-    /// removed before its tag is written.
+    /// Manifests of a repository are written in parallel but removed one at a time. Otherwise, a
+    /// manifest could be removed before its tag is written.
     turns: Locks<RwLock<()>>,
     names: Listing<RepositoryName>,
     tags: Mutex<HashMap<RepositoryName, Arc<Listing<Tag>>>>,
@@ -58,29 +58,29 @@ struct Shared {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Number of open uploads.
+    /// The number of open uploads.
     pub uploads: usize,
-    /// Bytes of blobs (each once, even if several repositories have it), manifests, tags and
-    /// uploads; `None` if they are not counted.
+    /// The size of blobs (each once, even if several repositories have it), manifests, tags and
+    /// uploads in bytes, or `None` if sizes are not counted.
     pub stored: Option<u64>,
 }
 
 impl Repositories {
-    /// Opens the repositories of a storage. Their size is neither limited nor counted.
+    /// Opens the repositories of a storage, without counting or limiting their size.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>) -> Self {
         Self::with(storage, Space::new(None))
     }
 
     /// Opens the repositories of a storage, limited to `bytes` for blobs (each once), manifests,
-    /// tags and uploads. Writes beyond that are refused. Existing content counts, and may exceed
-    /// the limit.
+    /// tags and uploads. Writes beyond the limit are refused. Existing content counts, and may
+    /// exceed the limit.
     ///
     /// May block while the storage measures its content.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the [storage](Storage::stored) does not report
-    /// its size; the storage's errors.
+    /// its size, and errors of the storage.
     pub fn limited(storage: Arc<dyn Storage>, bytes: u64) -> Result<Self> {
         let Some(stored) = storage.stored()? else {
             let problem = "the storage does not report its size, so it cannot be limited";
@@ -102,14 +102,14 @@ impl Repositories {
         }))
     }
 
-    /// Returns a handle on a repository, existing or not: its first content creates it.
+    /// Returns a handle to a repository, which need not exist: its first content creates it.
     #[must_use]
     pub fn repository(&self, name: &RepositoryName) -> Repository {
         Repository::new(name.clone(), Arc::clone(&self.0))
     }
 
-    /// Lists the repositories that have content, ordered by name, after `after`. May include
-    /// repositories that no longer have content.
+    /// Lists the repositories that have content, ordered by name, starting after `after`. The list
+    /// may include repositories that no longer have content.
     #[must_use]
     pub fn names(&self, after: Option<&RepositoryName>) -> Pages<RepositoryName> {
         let (shared, after) = (Arc::clone(&self.0), after.cloned());
@@ -122,11 +122,11 @@ impl Repositories {
         })
     }
 
-    /// Removes the uploads that were not written for `idle`, and returns their number. For uploads
-    /// of an earlier process, the idle time starts with the first call.
+    /// Removes the uploads that received no bytes for the time `idle`, and returns their number.
+    /// For uploads of an earlier process, the idle time starts with the first call.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if their data cannot be removed.
+    /// [`Io`](ErrorKind::Io) if the data of an upload cannot be removed.
     pub async fn expire_uploads(&self, idle: Duration) -> Result<usize> {
         self.0.expire_uploads(idle).await
     }
@@ -146,8 +146,8 @@ impl Shared {
         Arc::clone(tags.entry(name.clone()).or_default())
     }
 
-    /// Returns the listing of a repository's tags if a client ever requested it. Without one there
-    /// is no cache to drop, and unknown names use no memory.
+    /// Returns the listing of a repository's tags if a client has requested it before. Otherwise
+    /// there is no cache to drop. Unknown names therefore take no memory.
     fn listed_tags(&self, name: &RepositoryName) -> Option<Arc<Listing<Tag>>> {
         let tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         tags.get(name).map(Arc::clone)
@@ -161,7 +161,7 @@ impl fmt::Debug for Repositories {
 }
 
 /// A future that runs to completion even if its caller is canceled. Writes that belong together are
-/// all made, and a lock is held until the work that it protects is done.
+/// therefore completed, and a lock is held until the work that it protects is done.
 struct RunToCompletion<T: Send + 'static>(Option<BoxFuture<'static, T>>);
 
 fn run_to_completion<T: Send>(
@@ -189,7 +189,7 @@ impl<T: Send + 'static> Drop for RunToCompletion<T> {
     }
 }
 
-/// Queries a storage about many items, some of them in parallel. Returns the answers in order.
+/// Runs a query for each item, several in parallel. Returns the results in order.
 async fn query_all<A, B, F>(items: Vec<A>, query: impl Fn(A) -> F) -> Result<Vec<B>>
 where
     F: Future<Output = Result<B>>,

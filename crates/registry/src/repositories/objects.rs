@@ -14,7 +14,7 @@ use crate::storage::{Condition, Key, Meta, Storage};
 pub(super) struct Objects {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) space: Space,
-    /// Serializes changes to an object if sizes are counted.
+    /// Serializes changes to an object, so that its size is counted correctly.
     changing: Locks<Mutex<()>>,
 }
 
@@ -48,7 +48,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Returns the counted size of an object in bytes.
+    /// Returns the size of an object in bytes, or 0 if sizes are not counted.
     pub(super) async fn size(&self, key: &Key) -> Result<u64> {
         if !self.space.is_counted() {
             return Ok(0);

@@ -14,11 +14,12 @@ use super::blobs::CHECK_LIMIT;
 use super::{Chunk, Shared, run_to_completion};
 use crate::storage::Key;
 
-/// A repository of a registry: a store that also accepts blobs in chunks. Clones share it.
+/// A repository of a registry: a store that also accepts blobs in chunks. Clones refer to the same
+/// repository.
 ///
-/// An upload belongs to the repository in which it was begun, and is unknown in all others. Nothing
-/// of it is visible before [`commit`](Self::commit), which exposes only verified content. Storages
-/// that outlive the process have made it durable by then.
+/// An upload belongs to the repository in which it was begun, and is unknown in all others. No part
+/// of an upload is visible before [`commit`](Self::commit), which exposes only verified content.
+/// When `commit` returns, a storage that outlives the process has made the content durable.
 #[derive(Clone)]
 pub struct Repository {
     pub(super) name: RepositoryName,
@@ -39,7 +40,7 @@ impl Repository {
     }
 
     /// Links a blob from another repository, or from any repository if `from` is `None`. Returns
-    /// true if such a repository had the blob.
+    /// false if no such repository has the blob.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
@@ -47,7 +48,7 @@ impl Repository {
         run_to_completion(self.clone().mount_now(digest.clone(), from.cloned())).await
     }
 
-    /// Returns a URL for fetching a blob without credentials, if the storage has one.
+    /// Returns a URL for fetching a blob without credentials, if the storage offers such URLs.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
@@ -81,8 +82,8 @@ impl Source for Repository {
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
-        // A different size means a different blob: reading it fails because the content does not
-        // match.
+        // If the stored size differs from that of the descriptor, the reader fails because the
+        // content does not match.
         let size = self.look(&descriptor.digest, 0).await?.unwrap_or(0);
         let stream = self.read(&descriptor.digest, 0..size).await?;
         BlobReader::new(descriptor.clone(), stream)
@@ -157,7 +158,8 @@ impl Target for Repository {
         let chunk = Chunk { offset: None, size: Some(descriptor.size), bytes };
         let pushed = self.commit(&id, &descriptor.digest, chunk).await;
         if pushed.is_err() {
-            // The upload no longer exists if the content was wrong.
+            // Canceling fails if the content was wrong, because the upload was then already
+            // removed.
             let _ = self.cancel(&id).await;
         }
         pushed.map(|()| Pushed::Sent)

@@ -40,9 +40,9 @@ pub(super) struct Progress {
     pub(super) checkpoint: Checkpoint,
     /// The digest state of the bytes up to the checkpoint.
     pub(super) digester: Digester,
-    /// The space of its bytes, including those of a request in progress.
+    /// The space that the upload takes, including the bytes of a request in progress.
     pub(super) held: Held,
-    /// The version of the session as last stored.
+    /// The version of the last stored session record.
     pub(super) record: Option<Version>,
 }
 
@@ -60,7 +60,7 @@ impl Sessions {
     ) -> Result<()> {
         if self.count() >= self.limit {
             return Err(Error::new(ErrorKind::RateLimited)
-                .detail(format!("{} uploads are open", self.limit))
+                .detail(format!("too many open uploads; the limit is {}", self.limit))
                 .with_retry_after(Duration::from_secs(60)));
         }
         self.restore(id, repository, progress);
@@ -79,8 +79,8 @@ impl Sessions {
         }
     }
 
-    /// Locks the restoring of earlier sessions, so that a session that ends meanwhile is not
-    /// restored.
+    /// Serializes the restoring of earlier sessions, so that a session that ends in the meantime is
+    /// not restored.
     pub(super) async fn restoring(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.restoring.lock().await
     }
@@ -134,7 +134,7 @@ impl Session {
     pub(super) fn lock(&self, offset: Option<u64>) -> Result<Writing> {
         let Ok(progress) = Arc::clone(&self.progress).try_lock_owned() else {
             return Err(
-                Error::new(ErrorKind::Conflict).detail("another request is adding to this upload")
+                Error::new(ErrorKind::Conflict).detail("another request is writing to this upload")
             );
         };
         let size = progress.size();
@@ -168,8 +168,8 @@ impl Progress {
         self.checkpoint.size
     }
 
-    /// Switches to the algorithm of the expected digest while the upload is empty: a client that
-    /// begins an upload without an algorithm names it only at the end.
+    /// Switches to the algorithm of the expected digest if the upload is empty. A client that
+    /// begins an upload without an algorithm names the algorithm only at the end.
     pub(super) fn expect(&mut self, digest: &Digest) {
         if let Some(algorithm) = digest.algorithm().filter(|_| self.size() == 0) {
             self.digester = algorithm.digester();
@@ -177,7 +177,7 @@ impl Progress {
     }
 }
 
-/// 10,000 open uploads: more than any fleet pushes at once.
+/// 10,000 open uploads: more than any fleet of clients pushes at the same time.
 const OPEN_LIMIT: usize = 10_000;
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_is_known_only_in_its_repository() {
+    fn an_upload_exists_only_in_its_repository() {
         let sessions = Sessions::new();
         let id = begin(&sessions).unwrap();
         assert!(sessions.get(&name("a"), &id).is_ok());
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_request_at_a_time_writes_and_only_at_the_current_size() {
+    fn an_upload_accepts_one_request_at_a_time_and_only_at_its_current_size() {
         let sessions = Sessions::new();
         let id = begin(&sessions).unwrap();
         let session = sessions.get(&name("a"), &id).unwrap();
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(conflict(Some(1)), Some(ErrorKind::Conflict));
         let held = session.lock(Some(0)).unwrap();
         assert_eq!(conflict(None), Some(ErrorKind::Conflict));
-        assert!(sessions.idle(Duration::ZERO).is_empty(), "busy");
+        assert!(sessions.idle(Duration::ZERO).is_empty(), "an upload in progress is not idle");
         drop(held);
         assert_eq!(sessions.idle(Duration::from_secs(60)).len(), 0);
         assert_eq!(sessions.idle(Duration::ZERO).len(), 1);

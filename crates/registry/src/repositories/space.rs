@@ -1,20 +1,20 @@
 //! The size of a registry's content, and its limit.
 //!
-//! Owns the count and its limit. Callers decide what is counted and when content is removed.
+//! Owns the counter. Callers decide what is counted and when content is removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use longshore_core::{Error, ErrorCode, ErrorKind, RegistryError, Result};
 
-/// The size of a registry in bytes. Clones share it.
+/// The counted size of a registry in bytes. Clones share the counter.
 #[derive(Clone, Debug)]
 pub(super) struct Space(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
     used: AtomicU64,
-    /// `None` if sizes are not counted: `used` is then meaningless.
+    /// `None` if sizes are not counted. `used` has no meaning in this case.
     limit: Option<u64>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Held {
 }
 
 impl Space {
-    /// Starts at zero with a limit. Counts nothing if there is no limit.
+    /// Creates a counter that starts at zero. Without a limit, nothing is counted.
     pub(super) fn new(limit: Option<u64>) -> Self {
         Self(Arc::new(Counted { used: AtomicU64::new(0), limit }))
     }
@@ -48,7 +48,7 @@ impl Space {
     /// Takes bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if there is no space for them.
+    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if they exceed the limit.
     pub(super) fn take(&self, bytes: u64) -> Result<Held> {
         let limit = self.0.limit.unwrap_or(u64::MAX);
         let taken = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
@@ -94,19 +94,20 @@ impl Held {
         self.space.take(bytes)
     }
 
-    /// Returns everything beyond `bytes`.
+    /// Gives back all bytes beyond `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: u64) {
         self.space.freed(self.bytes.saturating_sub(bytes));
         self.bytes = self.bytes.min(bytes);
     }
 
-    /// Leaves the bytes counted after drop. The caller then reports their removal itself.
+    /// Leaves the bytes counted after drop, and returns their number. The caller must call
+    /// [`Space::freed`] when the bytes are removed.
     pub(super) fn keep(&mut self) -> u64 {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Leaves `new` bytes counted after drop, in place of the `old` bytes of the content they
-    /// replace.
+    /// Counts `new` bytes of content in place of the `old` bytes that they replace. The count
+    /// remains after drop.
     pub(super) fn replace(&mut self, old: u64, new: u64) {
         match new.checked_sub(old) {
             Some(more) => {
@@ -126,7 +127,7 @@ impl Drop for Held {
 }
 
 fn full(limit: u64) -> Error {
-    let message = format!("the registry is full: it may hold {limit} bytes");
+    let message = format!("the registry is full; its limit is {limit} bytes");
     let detail = serde_json::Value::Null;
     let denied = RegistryError { code: ErrorCode::DENIED, message, detail };
     Error::new(ErrorKind::TooLarge).with_registry_errors(vec![denied])
@@ -150,12 +151,12 @@ mod tests {
         upload.draw(6, &mut reserved).unwrap();
         assert_eq!((space.used(), reserved.bytes), (Some(10), 0));
         upload.draw(1, &mut reserved).unwrap_err();
-        assert_eq!((space.used(), upload.bytes), (Some(10), 10), "nothing is taken in part");
+        assert_eq!((space.used(), upload.bytes), (Some(10), 10), "a refused draw takes no bytes");
         upload.shrink_to(3);
         drop(reserved);
         assert_eq!(space.used(), Some(3));
         assert_eq!(upload.keep(), 3);
-        assert_eq!(space.used(), Some(3), "kept");
+        assert_eq!(space.used(), Some(3), "kept bytes stay counted");
         space.freed(3);
         assert_eq!(space.used(), Some(0));
     }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_is_refused() {
+    fn without_a_limit_all_bytes_are_accepted() {
         for limit in [None, Some(u64::MAX)] {
             let space = Space::new(limit);
             let all = space.take(u64::MAX).unwrap();

@@ -1,7 +1,8 @@
 //! Chunked uploads: from the network into the storage, and finally to a blob.
 //!
-//! Owns the effect of a request on an upload session. If the client disconnects, the work of its
-//! request continues: it notices the broken connection and keeps the received bytes.
+//! Owns the effect of a request on an upload session. If the client disconnects, the work for its
+//! request continues in the background: it detects the broken connection and keeps the received
+//! bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::storage::{Checkpoint, Condition, Key, SESSION_SUFFIX, Upload, UploadI
 /// Bytes to add to an upload.
 #[derive(Debug)]
 pub struct Chunk {
-    /// The offset that the client expects, in bytes; `None` for the current one.
+    /// The offset that the client expects, in bytes, or `None` for the current offset.
     pub offset: Option<u64>,
     /// The number of bytes to come, if the client declared it.
     pub size: Option<u64>,
@@ -30,12 +31,12 @@ pub struct Chunk {
     pub bytes: BlobStream,
 }
 
-/// A session as stored, so that another process can continue it.
+/// The stored form of a session, from which another process can continue it.
 #[derive(Serialize, Deserialize)]
 struct Record {
     repository: RepositoryName,
     algorithm: String,
-    /// The state of the digester, in hex: stored bytes are not read again.
+    /// The state of the digester, in hex. Stored bytes therefore need not be read again.
     state: String,
     checkpoint: Checkpoint,
 }
@@ -51,7 +52,7 @@ impl Repository {
     /// Begins an upload whose digest is expected to have this algorithm.
     ///
     /// # Errors
-    /// [`RateLimited`](ErrorKind::RateLimited) if too many are open.
+    /// [`RateLimited`](ErrorKind::RateLimited) if too many uploads are open.
     pub fn begin_upload(&self, algorithm: Algorithm) -> Result<UploadId> {
         let id = UploadId::random()?;
         let progress = Progress::new(algorithm.digester(), self.shared.objects.space.held(0));
@@ -65,8 +66,10 @@ impl Repository {
     /// [`NotFound`](ErrorKind::NotFound) if this repository has no such upload;
     /// [`Conflict`](ErrorKind::Conflict), with nothing written, if the offset differs or the upload
     /// is busy; [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if the registry is full;
-    /// the stream's error. After a broken or stalled connection, the received bytes are kept and
-    /// the upload can continue; after any other error it is unchanged.
+    /// the stream's error.
+    ///
+    /// After a broken or stalled connection, the received bytes are kept and the upload can
+    /// continue. After any other error, the upload is unchanged.
     pub async fn append(&self, id: &UploadId, chunk: Chunk) -> Result<u64> {
         let (session, mut progress) = self.write_to(id, chunk.offset).await?;
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
@@ -87,11 +90,11 @@ impl Repository {
 
     /// Adds the last bytes, if any, and turns the upload into a blob.
     ///
-    /// An existing blob is kept if it is undamaged, and replaced otherwise.
+    /// An existing blob is kept if it is known to be undamaged, and replaced otherwise.
     ///
     /// # Errors
     /// Same as [`append`](Self::append); [`DigestMismatch`](ErrorKind::DigestMismatch) if the
-    /// content does not match `digest`: the upload is then removed.
+    /// content does not match `digest`. In this case the upload is removed.
     pub async fn commit(&self, id: &UploadId, digest: &Digest, last: Chunk) -> Result<()> {
         let (session, mut progress) = self.write_to(id, last.offset).await?;
         let (this, id, digest) = (self.clone(), id.clone(), digest.clone());
@@ -132,7 +135,7 @@ impl Repository {
         Ok((session, writing))
     }
 
-    /// Returns a session of this repository: an open one, or one of an earlier process.
+    /// Returns a session of this repository, either open or restored from an earlier process.
     async fn session(&self, id: &UploadId) -> Result<Arc<Session>> {
         let sessions = &self.shared.sessions;
         if !sessions.is_open(id) {
@@ -143,7 +146,7 @@ impl Repository {
 
     /// Turns verified content into a blob of this repository.
     ///
-    /// An existing blob stays, unless it is damaged.
+    /// An existing blob is kept if it is known to be undamaged, and replaced otherwise.
     async fn publish(
         &self,
         digest: &Digest,
@@ -175,7 +178,7 @@ impl Repository {
 
 impl Shared {
     /// Adds a stream to an upload. Receives the next batch while hashing and writing the current
-    /// one.
+    /// batch.
     async fn add(
         &self,
         id: &UploadId,
@@ -215,10 +218,10 @@ impl Shared {
         Err(failed)
     }
 
-    /// Accepts the added bytes, in this process and in the stored session. Returns the size in
-    /// bytes.
+    /// Accepts the added bytes, in this process and in the stored session. Returns the size of the
+    /// upload in bytes.
     ///
-    /// If two processes continue the same session, the first to store it wins.
+    /// If two processes continue the same session, the first one to store the session wins.
     async fn keep(
         &self,
         id: &UploadId,
@@ -244,7 +247,7 @@ impl Shared {
         Ok(added.size)
     }
 
-    /// Opens the session of an earlier process, if there is one.
+    /// Opens the session of an earlier process, if it exists.
     async fn restore_session(&self, id: &UploadId) -> Result<()> {
         let _restoring = self.sessions.restoring().await;
         let Some(object) = self.objects.storage.get(&Key::session(id)).await? else {
@@ -334,7 +337,8 @@ impl Batches {
         Self { stream: Some(stream), failed: None }
     }
 
-    /// Returns the next batch. Returns bytes received before an error, and then the error.
+    /// Returns the next batch. If the stream fails, returns the bytes received before the error,
+    /// and then the error.
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
         let (mut batch, mut size) = (Vec::new(), 0);
         while let Some(stream) = self.stream.as_mut().filter(|_| size < CHUNK_SIZE) {

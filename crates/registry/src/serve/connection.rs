@@ -35,7 +35,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Records the start of a request, and adds the client's address to it.
+    /// Records the start of a request, and adds the client's address and scheme to its extensions.
     pub(super) fn begin<B>(&self, request: &mut Request<B>) -> ActiveRequest {
         request.extensions_mut().insert(self.scheme.clone());
         request.extensions_mut().insert(self.peer);
@@ -63,7 +63,7 @@ pub(super) async fn run<S>(
     };
     let stream = match opened {
         Ok(Ok(stream)) => stream,
-        Ok(Err(e)) => return tracing::debug!(%peer, error = %e, "no handshake"),
+        Ok(Err(e)) => return tracing::debug!(%peer, error = %e, "the handshake failed"),
         Err(_) => return tracing::debug!(%peer, "the handshake took too long"),
     };
     let _connected = registry.connected();
@@ -132,5 +132,5 @@ fn refusal(problem: &str) -> Refusal {
 
 /// 10 s for a TLS handshake, as for a request's head.
 const OPENING_TIME: Duration = Duration::from_secs(10);
-/// 100 headers: clients send at most 30, as far as observed.
+/// 100 headers: no observed client sends more than 30.
 const HEADER_COUNT: usize = 100;

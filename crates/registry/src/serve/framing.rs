@@ -1,8 +1,8 @@
 //! Request boundaries on an HTTP/1.1 connection.
 //!
-//! Owns the framing that is accepted: only forms that all implementations parse in the same way. A
-//! proxy in front of the registry can then never mistake a part of one request for another request.
-//! hyper is more lenient. Pure; `strict` calls it with the received bytes.
+//! Owns the rules for accepted framing: only forms that all implementations parse in the same way.
+//! A proxy in front of the registry can then never mistake a part of one request for another
+//! request. hyper is more lenient. `strict` applies these rules to the received bytes.
 //!
 //! Source: RFC 9112, sections 2.2, 3.2, 5, 6 and 7.1; RFC 9110, section 5.5.
 
@@ -29,7 +29,7 @@ pub(super) type Problem = &'static str;
 pub(super) enum Chunk {
     /// The digits of a size.
     Size { size: u64, digits: u8 },
-    /// The extension after a size, with its length so far in bytes.
+    /// The extension after a size, with the number of received bytes.
     Extension { size: u64, length: u16 },
     /// The end of a size's line.
     SizeEnd { size: u64 },
@@ -47,7 +47,7 @@ pub(super) enum Chunk {
 
 /// Finds the end of a head if the head is complete. The first `seen` bytes were already searched.
 ///
-/// Empty lines before the head count as part of it.
+/// Empty lines before the head count as part of the head.
 pub(super) fn head_size(bytes: &[u8], seen: usize) -> Result<Option<usize>, Problem> {
     let begin = bytes.iter().position(|b| !b"\r\n".contains(b)).unwrap_or(bytes.len());
     let mut i = seen.saturating_sub(3);
@@ -90,7 +90,7 @@ impl Framing {
                 Ok(Self::Chunks(Chunk::START))
             }
             ([], _) => Err("expected one Transfer-Encoding, chunked, in HTTP/1.1"),
-            (_, []) => Err("two Content-Length headers"),
+            (_, []) => Err("more than one Content-Length header"),
             _ => Err("both Content-Length and Transfer-Encoding"),
         }
     }
@@ -321,8 +321,8 @@ mod tests {
         }
     }
 
-    /// Returns the number of bytes that belong to a body, and whether they end it. Passes the bytes
-    /// at once and one by one.
+    /// Parses the bytes of a chunked body, all together and one by one. Returns the number of bytes
+    /// that belong to the body, and whether the body is complete.
     fn chunks(text: &str) -> Result<(usize, bool), Problem> {
         let mut whole = CHUNKS;
         let at_once = whole.advance(text.as_bytes());

@@ -2,7 +2,7 @@
 //!
 //! Owns the polling of bodies. hyper would read a chunk before the client's window has room for it,
 //! so a client that reads nothing would hold a file and memory for each stream. Here, a body is
-//! polled only when the window is open, and closed if the window stays closed for a while.
+//! polled only when the window is open, and closed if the window stays closed for 100 ms.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -102,7 +102,7 @@ async fn answer(
     }
 }
 
-/// Adds the headers that hyper adds to HTTP/1.1.
+/// Adds the headers that hyper adds to HTTP/1.1 responses.
 fn complete(headers: &mut HeaderMap, body: &Body) {
     #[expect(clippy::disallowed_methods, reason = "the Date header needs the wall clock")]
     let now = SystemTime::now();
@@ -147,7 +147,7 @@ impl Sending {
             }
             let part = self.unsent.split_to(available.min(self.unsent.len()));
             // Detect the end now, because the next turn of the loop would wait for a window, which
-            // the end does not need. If the size is unknown, detecting the end takes a read.
+            // the end does not need. If the size is unknown, only a read can detect the end.
             let is_last = self.unsent.is_empty()
                 && if is_sized { self.body.is_end_stream() } else { !self.read().await? };
             self.pace.passed(Duration::ZERO, part.len());
@@ -239,19 +239,22 @@ impl http_body::Body for Received {
     }
 }
 
-/// 32 streams: registry clients fetch four or eight blobs at once.
+/// 32 streams: registry clients fetch four or eight blobs at the same time.
 const STREAMS: u32 = 32;
 /// 64 KiB, as for HTTP/1.1.
 const HEADER_SIZE: u32 = 64 << 10;
-/// 1 MiB: with the default of 16 KiB, a blob costs nearly three times the CPU of HTTP/1.1.
+/// 1 MiB: with the default of 16 KiB, sending a blob takes nearly three times the CPU time of
+/// HTTP/1.1.
 const FRAME_SIZE: u32 = 1 << 20;
-/// 128 KiB of each stream are buffered for the connection: with 64 KiB, a blob costs twice the CPU.
+/// 128 KiB per stream, buffered for the connection. With 64 KiB, sending a blob takes twice the CPU
+/// time.
 const SEND_BUFFER: usize = 128 << 10;
-/// 1 MiB, as in Go's servers: 20 MB/s for a stream with a round trip of 50 ms.
+/// 1 MiB, as in Go's servers: 20 MB/s for a stream with a round-trip time of 50 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// 2 MiB: a client can send this much in advance, and it stays in memory until it is read. A
-/// waiting request does not block the others.
+/// 2 MiB: the number of bytes that a client can send before the registry reads them. The bytes stay
+/// in memory until then. One stream cannot fill the window, so a waiting request does not block the
+/// others.
 const CONNECTION_WINDOW: u32 = 2 << 20;
-/// 100 ms: a client that reads at full speed opens its window sooner. If the client is farther
-/// away, reopening a file does not matter.
+/// 100 ms: a client that reads at full speed opens its window sooner. For a client with a longer
+/// round-trip time, the cost of reopening a file does not matter.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);

@@ -1,8 +1,9 @@
 //! Time limits of connections that wait for a request.
 //!
 //! Owns the time that a client may wait before a request, and the time for the request's head.
-//! hyper has one limit for both, and applies it only once the protocol is known. With hyper's
-//! limit, idle connections would be closed as early as slow ones, and silent ones never.
+//! hyper has a single limit for both, and applies it only after the protocol is known. With hyper's
+//! limit, idle connections would be closed as early as slow ones, and silent connections would
+//! never be closed.
 
 use std::io;
 use std::pin::Pin;
@@ -24,7 +25,7 @@ pub(super) struct Activity(Arc<Counts>);
 struct Counts {
     begun: AtomicUsize,
     ended: AtomicUsize,
-    /// True for HTTP/2, where other frames than requests may arrive at any time.
+    /// True for HTTP/2, where frames other than requests may arrive at any time.
     is_http2: AtomicBool,
     /// Wakes the reader when a request ends, because hyper does not poll again on its own.
     reader: AtomicWaker,
@@ -41,7 +42,7 @@ pub(super) struct FinalBody<B> {
     _request: ActiveRequest,
 }
 
-/// Ends reads that wait too long for a request or its head.
+/// A timer that ends reads that wait too long for a request or its head.
 #[derive(Debug)]
 pub(super) struct Idle {
     activity: Activity,
@@ -166,7 +167,7 @@ impl Waiting {
     }
 }
 
-/// 10 s for a request's head, from its first byte. For the first request, from the start of the
+/// 10 s for a request's head, from its first byte. For the first request, the time starts with the
 /// connection.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// 100 s: Go's and hyper's clients close idle connections after 90 s. They therefore rarely send a
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn http2_frames_between_requests_do_not_start_a_head() {
+    async fn http2_frames_between_requests_do_not_start_the_time_limit_of_a_head() {
         let activity = Activity::default();
         let mut idle = Idle::new(activity.clone());
         drop(activity.begin(Version::HTTP_2));

@@ -8,8 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A source of connections: a socket, or a TLS layer on one.
 ///
-/// [`serve`](super::serve) accepts any implementation. [`TcpListener`] is one, and speaks plain
-/// HTTP.
+/// [`serve`](super::serve) accepts any implementation. [`TcpListener`] is an implementation for
+/// plain HTTP.
 pub trait Listener: Send + Sync {
     /// A connection that is ready for HTTP.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -32,7 +32,8 @@ pub struct Accepted<S> {
     pub scheme: Scheme,
     /// Prepares the connection for HTTP, for example with a TLS handshake.
     ///
-    /// [`serve`](super::serve) limits it to 10 s, and accepts other connections meanwhile.
+    /// [`serve`](super::serve) limits this step to 10 s, and accepts other connections in the
+    /// meantime.
     pub opening: BoxFuture<'static, io::Result<S>>,
 }
 
@@ -55,8 +56,8 @@ impl Listener for TcpListener {
     }
 }
 
-/// Limits the system's send buffer. Buffered bytes count as progress of the client, so with a large
-/// buffer, the registry would notice a slow client late.
+/// Limits the system's send buffer. Buffered bytes count as progress of the client. With a large
+/// buffer, the registry would detect a slow client late.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn limit_send_buffer(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);

@@ -24,17 +24,18 @@ pub use self::listener::{Accepted, Listener};
 
 /// Serves a registry on a listener until `shutdown` completes.
 ///
-/// Speaks HTTP/1.1, and HTTP/2 if the client starts with its preface, with at most 32 streams per
-/// connection. After `shutdown`, requests in progress have 10 s to finish, and handshakes are
-/// dropped.
+/// Supports HTTP/1.1, and HTTP/2 for clients that start with its preface. An HTTP/2 connection has
+/// at most 32 streams. After `shutdown`, requests in progress have 10 s to finish, and handshakes
+/// are dropped.
 ///
 /// At most [`RegistryLimits::connections`](crate::RegistryLimits::connections) connections are
-/// open; more wait to be accepted. A connection is closed in these cases:
+/// open. Further connections wait to be accepted. A connection is closed in these cases:
 ///
-/// - It is not ready for HTTP within 10 s (a TLS handshake).
-/// - It sends no complete request head within 10 s of the head's first byte.
-/// - It sends no byte within 10 s of its start, or within 100 s of the last response.
-/// - It reads a response more slowly than
+/// - Its preparation for HTTP, such as a TLS handshake, takes longer than 10 s.
+/// - The client does not complete a request head within 10 s of the head's first byte.
+/// - The client sends no byte within 10 s of the start of the connection, or within 100 s of the
+///   last response.
+/// - The client reads a response more slowly than
 ///   [`RegistryLimits::body_rate`](crate::RegistryLimits::body_rate). On HTTP/2, only the stream is
 ///   reset.
 ///
@@ -49,7 +50,7 @@ pub async fn serve(
 ) -> Result<()> {
     let limit = registry.limits().connections.get().min(CONNECTION_LIMIT as usize);
     let connections = Arc::new(Semaphore::new(limit));
-    // The sender only signals its receivers, by being dropped.
+    // The sender sends no values: dropping it signals the shutdown to the receivers.
     let (open, closed) = watch::channel(());
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -11,7 +11,8 @@ use tokio::time::{Instant, Sleep};
 use super::idle::Idle;
 use crate::pace::Pace;
 
-/// Ends writes that are too slow for [`Pace`], and reads that are too slow for [`Idle`].
+/// A connection that ends writes that are too slow for [`Pace`] and reads that are too slow for
+/// [`Idle`].
 ///
 /// Buffered writes count as progress, so the system's buffer should be small.
 pub(super) struct Stalling<T> {

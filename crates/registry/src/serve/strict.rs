@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{self, Framing, Problem};
 
-/// Checks the framing of the incoming bytes.
+/// A connection that checks the framing of the incoming bytes.
 ///
-/// It replaces a refused head by a minimal request, and stores the reason in [`Refused`]. Bodies
-/// are not copied. A body with invalid chunks is aborted. HTTP/2 has its own framing and is passed
-/// on unchanged.
+/// A refused head is replaced with a minimal request, and the reason is stored in [`Refused`].
+/// Bodies are not copied. A body with invalid chunks is aborted. HTTP/2 has its own framing and is
+/// passed on unchanged.
 pub(super) struct Strict<T> {
     inner: T,
     state: State,
@@ -30,8 +30,8 @@ pub(super) struct Strict<T> {
     refused: Refused,
 }
 
-/// The reason for refusing the last request of a connection, and the number of requests before it.
-/// Those may still be unanswered.
+/// The reason for refusing the last request of a connection, and the number of requests before it,
+/// which may still be unanswered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refused(Arc<OnceLock<(usize, Problem)>>);
 
@@ -45,7 +45,7 @@ enum State {
 }
 
 impl Refused {
-    /// Returns the problem of the request that follows `before` others.
+    /// Returns the problem of the request that follows `before` other requests.
     pub(super) fn problem(&self, before: usize) -> Option<Problem> {
         self.0.get().filter(|(good, _)| *good <= before).map(|(_, problem)| *problem)
     }
@@ -75,7 +75,8 @@ impl<T> Strict<T> {
         }
     }
 
-    /// Checks bytes of the inbox and moves them to the outbox, if there are enough of them.
+    /// Checks the bytes of the inbox and moves them to the outbox, once the inbox contains a whole
+    /// head.
     fn check(&mut self) -> Result<(), Problem> {
         self.begin();
         match &mut self.state {
@@ -109,7 +110,7 @@ impl<T> Strict<T> {
 }
 
 impl<T: AsyncRead + Unpin> Strict<T> {
-    /// Waits for the bytes that show whether the client speaks HTTP/2.
+    /// Waits for the bytes that show whether the client uses HTTP/2.
     ///
     /// # Errors
     /// Errors of the connection, or its end.

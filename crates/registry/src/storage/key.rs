@@ -1,4 +1,4 @@
-//! The layout of every storage: the keys of its objects. Pure.
+//! The layout of every storage: the keys of its objects.
 //!
 //! ```text
 //! blobs/<algorithm>/<encoded>                             a blob, once for all repositories
@@ -21,8 +21,8 @@ use super::UploadId;
 
 /// The name of an object: parts joined by `/`, about 600 bytes at most.
 ///
-/// Each part is a safe file name: it consists of ASCII letters, digits and `._=+-`, and is neither
-/// empty nor `.` nor `..`. Keys are built only from values that were checked against their grammar.
+/// Each part is a safe file name: it consists of ASCII letters, digits and `._=+-`, and is not
+/// empty, `.` or `..`. Keys are built only from values that were checked against their grammar.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
@@ -100,7 +100,7 @@ impl Key {
         Self(format!("{self}/{name}"))
     }
 
-    /// Returns the key of an object beside this one.
+    /// Returns this key with a suffix.
     #[cfg(feature = "object-store")]
     pub(crate) fn with_suffix(&self, suffix: &str) -> Self {
         Self(format!("{self}{suffix}"))
@@ -125,7 +125,7 @@ impl fmt::Debug for Key {
 
 /// The folder of links to blobs. Every repository has this folder or [`MANIFESTS`].
 pub(crate) const LINKS: &str = "_blobs";
-/// See [`LINKS`].
+/// The folder of manifests. See [`LINKS`].
 pub(crate) const MANIFESTS: &str = "_manifests";
 /// The suffix that turns the key of an upload into the key of its session.
 pub(crate) const SESSION_SUFFIX: &str = ".session";

@@ -19,7 +19,7 @@ pub struct MemoryStorage(Arc<Mutex<Content>>);
 struct Content {
     objects: BTreeMap<String, Object>,
     uploads: HashMap<UploadId, Vec<u8>>,
-    /// The number of writes so far, used as the version of the next object.
+    /// The number of writes. It serves as the version of each written object.
     written: u64,
 }
 

@@ -1,8 +1,7 @@
 //! The storage of a registry: objects under keys.
 //!
-//! Owns the traits that a storage implements, and the layout of the keys. It does not know
-//! repositories: `repositories` builds tags, referrers, sessions and mounts from objects, in the
-//! same way for every storage.
+//! Owns the traits that a storage implements, and the layout of the keys. `repositories` builds
+//! tags, referrers, sessions and mounts from objects, in the same way for every storage.
 
 mod disk;
 mod key;
@@ -27,7 +26,7 @@ pub use memory::MemoryStorage;
 pub use object::ObjectStorage;
 pub use upload_id::UploadId;
 
-/// Objects under keys, as disks and object stores keep them.
+/// A storage of objects under keys, such as a disk or an object store.
 ///
 /// A read sees every write that ended before the read began. An object becomes visible only when it
 /// is complete, and a reader that has opened it reads its whole content. If a storage outlives the
@@ -35,20 +34,20 @@ pub use upload_id::UploadId;
 /// storage. [`Repositories`](crate::Repositories) uses locks where a precondition does not suffice.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync {
-    /// Returns the size and version of each of these objects, or `None` for one that does not
-    /// exist.
+    /// Returns the size and version of each of these objects, or `None` for each object that does
+    /// not exist.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io), here and below, if the storage fails.
+    /// [`Io`](ErrorKind::Io) if the storage fails. This applies to all methods.
     async fn head(&self, keys: &[Key]) -> Result<Vec<Option<Meta>>>;
 
     /// Reads a small object as a whole: at most [`OBJECT_LIMIT`] bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit.
+    /// [`TooLarge`](ErrorKind::TooLarge) if the object is larger.
     async fn get(&self, key: &Key) -> Result<Option<Object>>;
 
-    /// Opens a range of an object. Offsets are in bytes from the start; the end is exclusive.
+    /// Opens a range of an object. Offsets are in bytes from the start. The end is exclusive.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the range is not within the object.
@@ -63,28 +62,28 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Lists the names directly below a key: objects, and names that have objects below them. The
     /// order is arbitrary.
     ///
-    /// The list may include names that no longer have anything below them.
+    /// The list may include names that no longer have objects below them.
     async fn list(&self, folder: &Key) -> Result<Vec<String>>;
 
     /// Removes an object if it exists.
     async fn delete(&self, key: &Key) -> Result<()>;
 
-    /// Opens an upload at a checkpoint. Discards the bytes that were written after it.
+    /// Opens an upload at a checkpoint. Discards the bytes that were written after the checkpoint.
     ///
     /// A new upload starts at the default checkpoint, and uses no space before its first byte.
     async fn upload(&self, id: &UploadId, from: &Checkpoint) -> Result<Box<dyn Upload>>;
 
     /// Returns a URL from which clients can fetch an object without credentials for some minutes,
-    /// if the storage offers one. The registry redirects requests for blobs to it.
+    /// if the storage offers one. The registry redirects requests for blobs to this URL.
     async fn url(&self, _key: &Key) -> Result<Option<String>> {
         Ok(None)
     }
 
     /// Returns the total size of all objects and uploads in bytes, or `None` if the storage cannot
-    /// determine it. May block: the registry calls it once, at the start, if its total size is
-    /// limited.
+    /// determine it. The method may block: the registry calls it only once, at the start, if the
+    /// total size is limited.
     ///
-    /// The content of uploads counts. Objects under `uploads/` do not.
+    /// The content of uploads counts, but objects under `uploads/` do not.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
@@ -99,32 +98,31 @@ pub trait Storage: fmt::Debug + Send + Sync {
     }
 }
 
-/// An upload in progress: content of any size on its way into a storage.
+/// An upload in progress: content of any size that is being written to a storage.
 ///
-/// Dropping it removes nothing: the upload can be opened again at its last checkpoint.
+/// Dropping this value removes no bytes: the upload can be opened again at its last checkpoint.
 #[async_trait]
 pub trait Upload: Send {
     /// Appends bytes.
     async fn write(&mut self, chunks: Vec<Bytes>) -> Result<()>;
 
-    /// Makes the bytes written so far as durable as other objects. Returns the state that
-    /// [`Storage::upload`] needs, besides the size, to continue from here.
+    /// Makes the bytes written up to this point as durable as other objects. Returns the state that
+    /// [`Storage::upload`] needs, in addition to the size, to continue at this point.
     async fn checkpoint(&mut self) -> Result<String>;
 
-    /// Reads the bytes written so far.
+    /// Reads all bytes of the upload.
     async fn content(&mut self) -> Result<BlobStream>;
 
-    /// Turns the content into the object of this key, and writes an empty object `link` with it.
-    /// This ends the upload.
+    /// Turns the content into the object `key`, writes an empty object `link`, and ends the upload.
     ///
-    /// One call does both, because a disk can make two names durable for the cost of one.
+    /// One call writes both objects, because a disk can make two names durable for the cost of one.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict), with nothing written and the upload unchanged, if the
-    /// object does not meet the condition.
+    /// object `key` does not meet the condition.
     async fn complete(&mut self, key: &Key, link: &Key, condition: Condition) -> Result<Version>;
 
-    /// Removes the bytes written so far.
+    /// Removes all bytes of the upload.
     async fn abort(&mut self) -> Result<()>;
 }
 
@@ -133,15 +131,15 @@ pub trait Upload: Send {
 pub struct Checkpoint {
     /// The number of bytes up to this point.
     pub size: u64,
-    /// The state that [`Upload::checkpoint`] returned; empty for a new upload.
+    /// The state that [`Upload::checkpoint`] returned, or an empty text for a new upload.
     pub state: String,
 }
 
-/// Distinguishes two contents of an object: an entity tag, a number or a date.
+/// An identifier of one content of an object, such as an entity tag, a number or a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(pub String);
 
-/// Size and version of an object.
+/// The size and version of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// The size in bytes.
@@ -198,7 +196,7 @@ fn conflict(key: &Key) -> Error {
     Error::new(ErrorKind::Conflict).at(key).detail("the object was changed by another writer")
 }
 
-/// 4 MiB and 4 KiB: the largest manifest, and the line before it.
+/// 4 MiB for the largest manifest, and 4 KiB for the line with its media type.
 pub const OBJECT_LIMIT: usize = longshore_core::MANIFEST_LIMIT + (4 << 10);
 
 #[cfg(test)]

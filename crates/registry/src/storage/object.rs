@@ -1,9 +1,10 @@
 //! Objects in an object store: S3, Google Cloud Storage or Azure, through the crate `object_store`.
 //!
-//! Owns the split of an upload into parts. All parts have the same size, as R2 requires; bytes left
-//! over at the end of a request wait in an object of their own, the tail. A small blob takes one
-//! request. A large blob is copied within the store, because its key is known only at the end.
-//! Uploads without a record are left for the bucket's lifecycle rules to expire.
+//! Owns the split of an upload into parts. All parts have the same size, as R2 requires. The
+//! remaining bytes at the end of a request are stored in a separate object, the tail. A small blob
+//! is written with one request. A large blob is copied within the store, because its key is known
+//! only at the end. Uploads without a session record are not removed: the lifecycle rules of the
+//! bucket should expire them.
 
 use std::fmt;
 use std::ops::Range;
@@ -27,11 +28,11 @@ use super::{
     Version, conflict,
 };
 
-/// Objects in an object store. Clones share it.
+/// Objects in an object store. Clones share the store.
 ///
 /// Only one registry at a time may write to the store. Stores have no lock, so the operator must
-/// ensure this. The storage trusts the store to keep objects undamaged. It cannot determine the
-/// store's total size, so a limit on the total size is not supported.
+/// ensure this. The store is expected to keep objects undamaged. Its total size cannot be
+/// determined, so a limit on the total size is not supported.
 #[derive(Clone)]
 pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
@@ -39,28 +40,28 @@ pub struct ObjectStorage {
     sign: Option<Arc<Sign>>,
 }
 
-/// Creates a URL for a path in the store.
+/// A function that creates a URL for a path in the store.
 type Sign = dyn Fn(Path) -> BoxFuture<'static, object_store::Result<String>> + Send + Sync;
 
 impl ObjectStorage {
-    /// Uses a store that supports multipart uploads, as the clouds do.
+    /// Creates a storage in a store that supports multipart uploads, as cloud stores do.
     #[must_use]
     pub fn new<S: ObjectStore + MultipartStore>(store: S) -> Self {
         let store = Arc::new(store);
         Self::with_parts(Arc::clone(&store) as _, store)
     }
 
-    /// Uses a store with a separate implementation of multipart uploads.
+    /// Creates a storage in a store with a separate implementation of multipart uploads.
     #[must_use]
     pub fn with_parts(store: Arc<dyn ObjectStore>, multipart: Arc<dyn MultipartStore>) -> Self {
         Self { store, multipart, sign: None }
     }
 
-    /// Lets clients fetch blobs directly from the store, by the URLs that `sign` creates.
+    /// Redirects clients that fetch blobs to the store, with the URLs that `sign` creates.
     ///
-    /// With the features for cloud stores, the crate's `object_store::signer::Signer` creates such
-    /// URLs for a method (`GET`) and a duration. Some minutes suffice: the client only has to begin
-    /// its download in this time.
+    /// With its features for cloud stores, the crate `object_store` has a `signer::Signer`, which
+    /// creates such URLs for a method (`GET`) and a duration. Some minutes suffice, because the
+    /// client only has to begin its download in this time.
     #[must_use]
     pub fn with_urls<F>(self, sign: impl Fn(Path) -> F + Send + Sync + 'static) -> Self
     where
@@ -127,7 +128,8 @@ impl Storage for ObjectStorage {
         };
         let (path, content) = (path(key), PutPayload::from(content));
         let put = match self.store.put_opts(&path, content.clone(), mode.into()).await {
-            // Local folders do not support this operation, so check first. This leaves a race.
+            // Stores in local folders do not support this mode, so check the condition first.
+            // Another writer may still change the object after the check.
             Err(StoreError::NotImplemented { .. }) => {
                 self.check(key, &condition).await?;
                 self.store.put(&path, content).await
@@ -187,12 +189,14 @@ struct ObjectUpload {
 /// The state of an upload in the store.
 #[derive(Default, Serialize, Deserialize)]
 struct State {
-    /// The id of the multipart upload, until its parts are one object under the upload's own key.
+    /// The id of the multipart upload, until its parts are joined to one object under the key of
+    /// the upload.
     multipart: Option<String>,
     parts: Vec<String>,
-    /// The size of the upload when its tail was stored. The key of the tail contains it.
+    /// The size of the upload when its tail was stored. The key of the tail contains this size.
     tail: u64,
-    /// The tail of the previous checkpoint, which a stored record may still refer to.
+    /// The same size for the tail of the previous checkpoint, which a stored record may still
+    /// reference.
     tail_before: u64,
 }
 
@@ -215,7 +219,7 @@ impl ObjectUpload {
         Ok(())
     }
 
-    /// Completes the parts into one object.
+    /// Joins the parts to one object.
     async fn complete_parts(&mut self) -> Result<()> {
         if !self.tail.is_empty() {
             let tail = self.tail.split().freeze();
@@ -319,7 +323,8 @@ impl From<PutResult> for Version {
     }
 }
 
-/// Joins both values in one version, because some stores compare one and some the other.
+/// Joins both values to one version, because some stores compare the entity tag and others the
+/// version.
 fn version(e_tag: Option<&str>, version: Option<&str>) -> Version {
     Version(format!("{}\n{}", e_tag.unwrap_or_default(), version.unwrap_or_default()))
 }
@@ -352,10 +357,10 @@ fn failed(key: &Key, e: StoreError) -> Error {
 }
 
 fn lost(key: &Key) -> Error {
-    Error::new(ErrorKind::Io).at(key).detail("the store has not kept what was written")
+    Error::new(ErrorKind::Io).at(key).detail("the written object is missing or incomplete")
 }
 
-/// 8 MiB: stores require at least 5 MiB and accept 10,000 parts.
+/// 8 MiB per part: stores require at least 5 MiB and accept 10,000 parts.
 const PART: usize = 8 << 20;
-/// 16 parallel requests.
+/// The number of parallel requests for metadata.
 const REQUESTS: usize = 16;

@@ -18,7 +18,7 @@ impl UploadId {
         Ok(Self(random::hex()?.into()))
     }
 
-    /// Parses an id. Returns `None` if the text is not one.
+    /// Parses an id. Returns `None` if the text is not an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_unique_and_only_hex_is_parsed() {
+    fn ids_are_unique_and_other_texts_are_not_parsed() {
         let (one, other) = (UploadId::random().unwrap(), UploadId::random().unwrap());
         assert_ne!(one, other);
         assert_eq!(UploadId::parse(one.as_str()), Some(one));

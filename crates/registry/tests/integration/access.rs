@@ -32,8 +32,8 @@ async fn as_user(client: &Client, who: Option<&str>, method: Method, path: &str)
     client.request(method, path, headers, "").await
 }
 
-/// Sends every route and method as every user. A request without permission is refused before its
-/// target is looked up.
+/// Sends requests for each route and method as each user. A request without permission is refused
+/// before its target is looked up.
 #[tokio::test]
 async fn each_user_can_do_only_what_their_permissions_allow() {
     let set_up = |builder: RegistryBuilder| builder.access(users());
@@ -87,7 +87,7 @@ async fn each_user_can_do_only_what_their_permissions_allow() {
 }
 
 #[tokio::test]
-async fn users_of_a_password_file_may_do_everything() {
+async fn users_of_a_password_file_have_full_access() {
     // The password is `secret`, hashed at the lowest cost.
     let ann = "ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
     let set_up = |builder: RegistryBuilder| builder.access(Htpasswd::parse(ann).unwrap());
@@ -122,7 +122,7 @@ impl Access for Busy {
 }
 
 #[tokio::test]
-async fn a_busy_access_policy_sends_a_retry_after() {
+async fn requests_are_refused_with_retry_after_while_the_access_policy_is_busy() {
     on_each_storage_with(
         |builder| builder.access(Busy),
         async |client| {

@@ -11,7 +11,7 @@ use longshore_registry::{Answered, Permissions, Registry, RegistryBuilder, Users
 
 use crate::harness::Client;
 
-/// Returns a registry, and the requests that its observer has received, one line each.
+/// Returns a client of a registry, and the events that its observer has received, one line each.
 fn observed(
     set_up: impl Fn(RegistryBuilder) -> RegistryBuilder,
 ) -> (Client, Arc<Mutex<Vec<String>>>) {

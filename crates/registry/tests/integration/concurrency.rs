@@ -1,4 +1,4 @@
-//! Many clients at once.
+//! Concurrent requests of many clients.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::conformance::chunk_to;
 use crate::harness::{Manifest, on_each_storage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_pushes_of_one_blob_store_it_once() {
+async fn concurrent_pushes_of_one_blob_to_several_repositories_succeed() {
     on_each_storage(async |client| {
         let content: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 253) as u8).collect();
         let pushes = (0..64).map(|i| {
@@ -31,7 +31,7 @@ async fn concurrent_pushes_of_one_blob_store_it_once() {
 }
 
 #[tokio::test]
-async fn a_second_request_on_a_busy_upload_is_refused() {
+async fn a_second_request_to_a_busy_upload_is_refused() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
         // The first request sends a chunk, then waits until the second one was refused.

@@ -10,7 +10,7 @@ const NAME: &str = "conformance/repo";
 const SIZE: usize = 3000;
 
 #[tokio::test]
-async fn ping() {
+async fn the_base_endpoint_accepts_only_get_and_head() {
     on_each_storage(async |client| {
         let reply = client.get("/v2/").await.expect(200);
         assert_eq!(reply.header("docker-distribution-api-version"), "registry/2.0");
@@ -27,7 +27,6 @@ async fn ping() {
 /// A way to push a blob.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// All of it with the POST.
     /// The whole blob with the POST.
     Post,
     /// A POST, then the whole blob with the PUT.
@@ -40,9 +39,9 @@ enum Way {
     LastChunkPut,
 }
 
-/// Pushes a blob and an empty blob in every way and with each algorithm.
+/// Pushes a blob in each way and an empty blob with a PUT, with each algorithm.
 #[tokio::test]
-async fn push_and_pull_blobs() {
+async fn blobs_can_be_pushed_in_every_way_and_pulled() {
     on_each_storage(async |client| {
         for algorithm in Algorithm::ALL {
             for (way, size) in [
@@ -112,7 +111,8 @@ async fn push_by(
     put.location()
 }
 
-/// Sends the content between these offsets, one chunk each. Returns the location of the upload.
+/// Sends the content between consecutive offsets, each part as a chunk. Returns the location of the
+/// upload.
 async fn chunks(
     client: &Client,
     mut location: String,
@@ -166,7 +166,7 @@ async fn check_blob(client: &Client, path: &str, digest: &Digest, content: &[u8]
 }
 
 #[tokio::test]
-async fn blob_ranges() {
+async fn a_range_of_a_blob_can_be_pulled() {
     on_each_storage(async |client| {
         let content: Vec<u8> = (0..2048).map(|i| (i % 251) as u8).collect();
         let digest = client.push_blob(NAME, &content).await;
@@ -203,7 +203,7 @@ async fn blob_ranges() {
 }
 
 #[tokio::test]
-async fn mount_a_blob() {
+async fn a_blob_can_be_mounted_from_another_repository() {
     on_each_storage(async |client| {
         let digest = client.push_blob(NAME, b"shared").await;
         let uploads = "/v2/other/blobs/uploads/";
@@ -215,12 +215,12 @@ async fn mount_a_blob() {
             assert_eq!(mounted.location(), blob);
             assert_eq!(mounted.header("docker-content-digest"), digest.as_str());
             assert_eq!(client.get(&blob).await.expect(200).body, "shared");
-            // Deleting the blob here does not delete it in the source repository.
+            // Deleting the mounted blob does not delete the blob in the source repository.
             client.delete(&blob).await.expect(202);
             client.head(&blob).await.expect(404);
             client.head(&format!("/v2/{NAME}/blobs/{digest}")).await.expect(200);
         }
-        // A mount that does not find the blob starts an upload.
+        // A mount of a missing blob begins an upload instead.
         let absent = Digest::sha256(b"absent");
         for path in [
             format!("{uploads}?mount={absent}&from={NAME}"),
@@ -236,7 +236,7 @@ async fn mount_a_blob() {
 }
 
 #[tokio::test]
-async fn push_and_pull_manifests() {
+async fn manifests_can_be_pushed_and_pulled_by_tag_and_digest() {
     on_each_storage(async |client| {
         let image = client.push_image(NAME, "v1", b"layer").await;
         let digest = image.digest();
@@ -258,7 +258,8 @@ async fn push_and_pull_manifests() {
         let pulled = client.get(&put.location()).await.expect(200);
         assert_eq!(pulled.body, index.json);
 
-        // Both algorithms side by side; each response uses the algorithm of its request.
+        // The same manifest exists once for each algorithm. Each response uses the algorithm of its
+        // request.
         for algorithm in Algorithm::ALL {
             let digest = image.digest_by(algorithm);
             let put = client.put_manifest(NAME, digest.as_str(), &image).await.expect(201);
@@ -272,7 +273,7 @@ async fn push_and_pull_manifests() {
 }
 
 #[tokio::test]
-async fn tags_as_parameters() {
+async fn tag_parameters_set_several_tags_with_one_push() {
     on_each_storage(async |client| {
         let image = client.push_image(NAME, "v1", b"layer").await;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -297,7 +298,7 @@ async fn tags_as_parameters() {
 }
 
 #[tokio::test]
-async fn delete_tags_manifests_and_blobs() {
+async fn tags_and_manifests_can_be_deleted() {
     on_each_storage(async |client| {
         let image = client.push_image(NAME, "v1", b"layer").await;
         client.put_manifest(NAME, "v2", &image).await.expect(201);
@@ -370,7 +371,7 @@ async fn an_index_may_list_blobs() {
 }
 
 #[tokio::test]
-async fn a_manifest_of_almost_four_mebibytes_is_accepted() {
+async fn manifests_of_up_to_four_mebibytes_are_accepted() {
     on_each_storage(async |client| {
         client.push_blob(NAME, b"{}").await;
         let annotations: Vec<_> =

@@ -1,4 +1,5 @@
-//! The state of a folder after its process has ended, or after something else has written into it.
+//! The content of a folder after a restart of the registry, or after another program has changed
+//! its files.
 
 use std::path::{Path, PathBuf};
 
@@ -60,8 +61,8 @@ async fn an_upload_continues_after_a_restart() {
 
     let uploads = folder.path().join("uploads");
     assert_eq!(files(&uploads).len(), 2);
-    // Files that a killed process may leave behind. Without both a file and a session, an upload
-    // cannot continue.
+    // Files that a killed process may leave behind. An upload can continue only if both its file
+    // and its session exist.
     std::fs::write(uploads.join("0123456789abcdef0123456789abcdef"), "stray").unwrap();
     std::fs::write(uploads.join(".tmpAbCdEf"), "stray").unwrap();
     std::fs::write(uploads.join("00000000000000000000000000000000.session"), "sha256 a\n").unwrap();
@@ -81,7 +82,7 @@ async fn an_upload_continues_after_a_restart() {
     assert_eq!(got.expect(200).body, "0123456789");
 }
 
-/// Earlier versions kept blobs in subfolders, and the link in a repository was a hard link to the
+/// Earlier versions stored blobs in subfolders, and the link in a repository was a hard link to the
 /// blob.
 #[tokio::test]
 async fn a_folder_of_an_earlier_version_is_upgraded() {

@@ -31,7 +31,7 @@ pub(crate) async fn on_each_storage_with(
     assert_no_uploads_left(folder.path());
     let folder = TempDir::new().unwrap();
     for storage in [ObjectStorage::new(InMemory::new()), local_objects(folder.path())] {
-        // Object stores do not report their size, so it cannot be limited.
+        // Object stores do not report their size, so their size cannot be limited.
         match set_up(Registry::builder()).storage(Arc::new(storage)).build() {
             Ok(registry) => test(&Client { registry }).await,
             Err(e) => assert_eq!(e.kind(), ErrorKind::Unsupported),
@@ -39,7 +39,7 @@ pub(crate) async fn on_each_storage_with(
     }
 }
 
-/// Objects in a folder, as the crate `object_store` stores them.
+/// Returns a storage that keeps objects in a folder through the crate `object_store`.
 pub(crate) fn local_objects(folder: &std::path::Path) -> ObjectStorage {
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
     ObjectStorage::with_parts(Arc::clone(&store) as _, Arc::new(PartsInFiles(store)))
@@ -97,7 +97,7 @@ impl MultipartStore for PartsInFiles {
     }
 }
 
-/// Asserts that no file of an upload is left over, except those of open sessions.
+/// Asserts that no file of an upload is left over, except the files of open sessions.
 fn assert_no_uploads_left(root: &std::path::Path) {
     let left: Vec<_> = std::fs::read_dir(root.join("uploads"))
         .unwrap()
@@ -211,7 +211,7 @@ impl Client {
         self.request(Method::PUT, &path, &headers, body).await
     }
 
-    /// Pushes an image with this one layer. Returns its manifest.
+    /// Pushes an image with one layer. Returns its manifest.
     pub(crate) async fn push_image(&self, name: &str, tag: &str, layer: &[u8]) -> Manifest {
         self.push_blob(name, b"{}").await;
         self.push_blob(name, layer).await;
@@ -240,7 +240,7 @@ impl Reply {
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
-        value.unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
+        value.unwrap_or_else(|| panic!("no header {name}: {self:?}")).to_str().unwrap()
     }
 
     #[track_caller]

@@ -1,5 +1,5 @@
-//! Malicious input: it always causes a client error in the specification's format, and never
-//! accesses anything outside the root.
+//! Malicious requests. Each request causes a client error in the specification's format, and none
+//! accesses files outside the root.
 
 use http::Method;
 use longshore_core::Digest;
@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn bad_paths_are_refused_in_the_specifications_format() {
+async fn invalid_paths_are_refused_with_an_error_document() {
     on_each_storage(async |client| {
         let long = "a".repeat(256);
         for path in [
@@ -53,7 +53,7 @@ async fn bad_paths_are_refused_in_the_specifications_format() {
 }
 
 #[tokio::test]
-async fn a_refused_method_gets_the_list_of_allowed_methods() {
+async fn the_refusal_of_a_method_lists_the_allowed_methods() {
     on_each_storage(async |client| {
         let digest = Digest::sha256(b"");
         let upload = client.begin("a").await;
@@ -128,7 +128,7 @@ async fn invalid_manifests_are_refused() {
 }
 
 #[tokio::test]
-async fn bad_mounts_and_algorithms_are_refused() {
+async fn invalid_mounts_digests_and_algorithms_are_refused() {
     on_each_storage(async |client| {
         let digest = Digest::sha256(b"");
         for (query, code) in [
@@ -179,7 +179,7 @@ async fn nothing_can_be_deleted_if_deletes_are_disabled() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn symbolic_links_give_no_access_outside_the_root() {
+async fn symbolic_links_give_no_access_to_files_outside_the_root() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "secret").unwrap();

@@ -50,7 +50,7 @@ async fn an_unfinished_handshake_does_not_delay_the_shutdown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unfinished_handshake_does_not_block_others_and_times_out() {
+async fn an_unfinished_handshake_does_not_block_other_connections_and_times_out() {
     let (hand_in, queue) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let registry = Registry::builder().build().unwrap();

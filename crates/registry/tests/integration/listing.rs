@@ -30,7 +30,7 @@ async fn tags_are_sorted_and_paged() {
         assert_eq!(list("?n=7").await.1, "");
         assert_eq!(list("?n=0").await, (String::new(), String::new()));
         assert_eq!(list("?n=99999&last=zz").await, (String::new(), String::new()));
-        // A missing tag is still a valid place to continue from.
+        // A listing can also start after a tag that does not exist.
         assert_eq!(list("?last=1.5").await.0, "1.9 A _x a b");
         for bad in ["-1", "abc", "9223372036854775808", "1.5", "", "+1"] {
             let refused = client.get(&format!("/v2/a/tags/list?n={bad}")).await;
@@ -45,7 +45,7 @@ async fn tags_are_sorted_and_paged() {
 
 /// Most clients send no `n` and never request a second page.
 #[tokio::test]
-async fn all_tags_are_returned_at_once_if_the_request_has_no_limit() {
+async fn all_tags_are_returned_on_one_page_if_the_request_has_no_limit() {
     on_each_storage(async |client| {
         let tags = push_many_tags(client).await;
         let reply = client.get("/v2/a/tags/list").await.expect(200);
@@ -88,7 +88,7 @@ async fn a_listing_beyond_the_size_limit_links_to_the_next_page() {
     .await;
 }
 
-/// Pushes 2,005 tags of 100 bytes. Returns them in order.
+/// Pushes 2,005 tags of 100 bytes each. Returns the tags in order.
 async fn push_many_tags(client: &Client) -> Vec<String> {
     client.push_blob("a", b"{}").await;
     let image = Manifest::image(&[]);
@@ -112,12 +112,13 @@ async fn repositories_are_sorted_and_paged() {
         for name in ["b", "a/b", "a", "a-b", "blobs/uploads", "a/b/c"] {
             client.push_image(name, "v1", b"layer").await;
         }
-        // A repository with blobs only is listed too, whether they were pushed or mounted.
+        // A repository that has only blobs is also listed, whether its blobs were pushed or
+        // mounted.
         let digest = client.push_blob("only/blobs", b"x").await;
         list("").await;
         let mount = format!("/v2/only/mounted/blobs/uploads/?mount={digest}&from=only/blobs");
         client.post(&mount).await.expect(201);
-        // A repository with only an open upload is not.
+        // A repository that has only an open upload is not listed.
         let upload = client.begin("only/begun").await;
         let all = r#"["a","a-b","a/b","a/b/c","b","blobs/uploads","only/blobs","only/mounted"]"#;
         assert_eq!(list("").await, (all.into(), String::new()));

@@ -15,8 +15,8 @@ fn client(storage: &ObjectStorage) -> Client {
     Client::new(Registry::builder().storage(Arc::new(storage.clone())))
 }
 
-/// Sends chunks that do not match the parts, each to a new registry. One chunk in between is
-/// refused.
+/// Sends chunks whose sizes differ from those of the parts, and restarts the registry between
+/// chunks. Some chunks are refused.
 #[tokio::test]
 async fn an_upload_in_parts_continues_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -49,8 +49,8 @@ async fn an_upload_in_parts_continues_after_a_restart() {
     assert_eq!(left.objects.len(), 0, "{left:?}");
 }
 
-/// Completes an upload with a digest of a different algorithm than at its start. The parts must be
-/// read again.
+/// Completes an upload with another digest algorithm than at its start, so that the registry must
+/// read the parts again.
 #[tokio::test]
 async fn parts_are_verified_with_an_algorithm_given_at_the_end() {
     let storage = ObjectStorage::new(InMemory::new());
@@ -80,7 +80,7 @@ async fn requests_for_blobs_are_redirected_if_the_store_has_urls() {
     let url = format!("https://store.test/blobs/sha256/{hex}?signature=x");
     assert_eq!(got.location(), url);
     assert_eq!(got.header("docker-content-digest"), digest.as_str());
-    // Metadata of blobs and everything else are served by the registry.
+    // The registry itself answers all other requests.
     assert_eq!(client.head(&blob).await.expect(200).header("content-length"), "5");
     assert_eq!(client.get("/v2/a/manifests/v1").await.expect(200).body, image.json);
     client.get(&format!("/v2/b/blobs/{digest}")).await.expect(404);

@@ -1,4 +1,4 @@
-//! Registries that are configured to accept less or more than usual.
+//! Registries that are configured to accept less or more than by default.
 
 use http::Method;
 use longshore_core::Digest;
@@ -70,7 +70,7 @@ async fn content_referenced_by_a_manifest_may_be_missing_if_allowed() {
 }
 
 #[tokio::test]
-async fn a_blob_above_the_size_limit_is_refused_and_leaves_nothing() {
+async fn a_blob_above_the_size_limit_is_refused_and_its_upload_is_removed() {
     let mut limits = RegistryLimits::default();
     limits.blob_size = 10;
     on_each_storage_with(

@@ -1,4 +1,4 @@
-//! Manifests with a subject, and how clients find them.
+//! Manifests with a subject, and the listing of referrers.
 
 use http::Method;
 use longshore_core::Digest;
@@ -12,7 +12,7 @@ fn digests(reply: &Reply) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn referrers_are_listed_before_and_after_their_subject_exists() {
+async fn referrers_are_listed_before_and_after_their_subject_is_pushed() {
     on_each_storage(async |client| {
         let subject = Manifest::image(&[b"subject"]);
         let digest = subject.digest();
@@ -66,7 +66,7 @@ async fn referrers_are_listed_before_and_after_their_subject_exists() {
 }
 
 #[tokio::test]
-async fn a_filter_matches_literally_and_the_reply_says_that_it_was_applied() {
+async fn an_artifact_type_filter_matches_literally_and_is_reported_as_applied() {
     on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let subject = Manifest::image(&[b"absent"]);
@@ -102,12 +102,12 @@ async fn a_filter_matches_literally_and_the_reply_says_that_it_was_applied() {
 }
 
 #[tokio::test]
-async fn referrers_beyond_one_page_are_linked() {
+async fn a_page_of_referrers_links_to_the_next_page() {
     on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let subject = Manifest::image(&[b"absent"]);
         let mut expected = Vec::new();
-        // Each has 1 MiB of annotations, so that four fit on a page.
+        // Each referrer has more than 1 MiB of annotations, so that three fit on a page of 4 MiB.
         for i in 0..6 {
             let subject = subject.descriptor();
             let long = "x".repeat(1 << 20);

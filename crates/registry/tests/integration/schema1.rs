@@ -1,4 +1,4 @@
-//! Docker schema 1. The digest covers the signed payload, but not the signatures around it.
+//! Docker schema 1. The digest of a signed manifest covers its payload, but not its signatures.
 
 use longshore_core::Digest;
 use longshore_testkit::fixture::schema1::{DIGEST, LAYER, SIGNED};
@@ -12,7 +12,7 @@ fn signed() -> Manifest {
 }
 
 #[tokio::test]
-async fn signed_schema_1_is_named_by_the_digest_of_its_payload() {
+async fn a_signed_schema_1_manifest_has_the_digest_of_its_payload() {
     on_each_storage(async |client| {
         client.push_blob("foo/bar", LAYER).await;
         let put = client.put_manifest("foo/bar", "t1", &signed()).await.expect(201);
@@ -38,7 +38,7 @@ async fn signed_schema_1_is_named_by_the_digest_of_its_payload() {
 }
 
 #[tokio::test]
-async fn schema_1_can_be_put_by_the_digest_of_its_payload_or_of_its_bytes() {
+async fn a_schema_1_manifest_can_be_pushed_by_the_digest_of_its_payload_or_bytes() {
     on_each_storage(async |client| {
         let of_bytes = Digest::sha256(SIGNED.as_bytes());
         for digest in [DIGEST, of_bytes.as_str()] {

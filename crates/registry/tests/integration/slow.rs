@@ -22,7 +22,7 @@ fn open_files(root: &Path) -> usize {
     targets.filter(|target| target.starts_with(root.join("blobs"))).count()
 }
 
-/// Limits that require a body to be read at 20,000 bytes per second or faster.
+/// Returns limits that require a client to read a body at 20,000 bytes per second or faster.
 fn hasty() -> RegistryLimits {
     let mut limits = RegistryLimits::default();
     (limits.body_window, limits.body_rate) = (Duration::from_secs(1), 20_000);
@@ -43,7 +43,7 @@ fn noise(size: usize) -> Vec<u8> {
 /// Simulates an attack: many streams whose flow-control window stays closed.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn streams_with_a_closed_window_keep_no_files_open_and_are_reset() {
+async fn streams_with_a_closed_window_hold_no_open_files_and_are_reset() {
     let folder = TempDir::new().unwrap();
     let (server, path) = with_blob(&folder, hasty(), &noise(1 << 20)).await;
     let mut connections = Vec::new();
@@ -84,7 +84,7 @@ async fn streams_with_a_closed_window_keep_no_files_open_and_are_reset() {
 /// A waiting stream closes its file, and later continues at the same offset.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_stream_that_waits_for_its_window_keeps_no_file_open() {
+async fn a_stream_that_waits_for_its_window_holds_no_open_file() {
     let folder = TempDir::new().unwrap();
     let mut limits = RegistryLimits::default();
     limits.open_files = NonZeroUsize::MIN;
@@ -95,7 +95,8 @@ async fn a_stream_that_waits_for_its_window_keeps_no_file_open() {
     connection
         .read_until(|received| received.data.get(&1).is_some_and(|data| data.len() == 1_000))
         .await;
-    // The limit is one open file, so this request needs the waiting stream's file to be closed.
+    // The limit is one open file, so this request succeeds only if the waiting stream has closed
+    // its file.
     let whole = server.exchange(format!("GET {path} HTTP/1.1\r\n{END}")).await;
     assert!(whole.starts_with("HTTP/1.1 200 "), "{}", &whole[..100]);
     assert_eq!(open_files(folder.path()), 0);
@@ -107,7 +108,8 @@ async fn a_stream_that_waits_for_its_window_keeps_no_file_open() {
     server.stop().await;
 }
 
-/// A client cannot send much before its request is served, because those bytes are kept in memory.
+/// The windows limit the bytes that a client can send before its request is served. These bytes are
+/// held in memory.
 #[tokio::test]
 async fn the_receive_windows_are_small() {
     let server = start(Registry::builder()).await;
@@ -121,7 +123,7 @@ async fn the_receive_windows_are_small() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_read_too_slowly_is_reset_and_a_slow_one_is_not() {
+async fn a_stream_is_reset_only_if_it_is_read_below_the_required_rate() {
     let folder = TempDir::new().unwrap();
     let blob = noise(150_000);
     let (server, path) = with_blob(&folder, hasty(), &blob).await;
@@ -130,12 +132,12 @@ async fn a_stream_that_is_read_too_slowly_is_reset_and_a_slow_one_is_not() {
         connection.get(stream, &path).await;
     }
     connection.increase_window(0, 1 << 20).await;
-    // 2,000 and 100,000 bytes per second.
+    // Stream 1 is read at 2,000 bytes per second, and stream 3 at 100,000.
     while !connection.received.ended.contains(&3) || connection.received.reset.is_empty() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         connection.increase_window(1, 200).await;
         connection.increase_window(3, 10_000).await;
-        // A response to this request shows that everything before it has arrived.
+        // A response to this request shows that all earlier frames have arrived.
         let next = 5 + 2 * u32::try_from(connection.received.answered.len()).unwrap();
         connection.get(next, "/v2/").await;
         connection.increase_window(next, 100).await;
@@ -148,8 +150,8 @@ async fn a_stream_that_is_read_too_slowly_is_reset_and_a_slow_one_is_not() {
     server.stop().await;
 }
 
-/// Returns how many bytes of a response a client receives that reads `size` bytes every 20 ms, for
-/// 3 s.
+/// Reads `size` bytes of a response every 20 ms for 3 s, and then the rest without pauses. Returns
+/// the number of received bytes.
 async fn take(server: &Server, path: &str, size: usize) -> usize {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\n{END}").as_bytes()).await.unwrap();
@@ -161,7 +163,7 @@ async fn take(server: &Server, path: &str, size: usize) -> usize {
         }
         match turn {
             0..150 => tokio::time::sleep(Duration::from_millis(20)).await,
-            // Read what has arrived until now.
+            // Read the rest without pauses.
             _ => buffer.resize(1 << 20, 0),
         }
     }
@@ -169,7 +171,7 @@ async fn take(server: &Server, path: &str, size: usize) -> usize {
 }
 
 #[tokio::test]
-async fn a_response_that_is_read_too_slowly_ends_and_a_slow_one_does_not() {
+async fn a_response_is_aborted_only_if_it_is_read_below_the_required_rate() {
     let folder = TempDir::new().unwrap();
     let size = 24 << 20;
     let mut limits = hasty();
@@ -182,7 +184,7 @@ async fn a_response_that_is_read_too_slowly_ends_and_a_slow_one_does_not() {
     server.stop().await;
 }
 
-/// Large documents are generated again after each wait; small ones are kept.
+/// Large documents are generated again after each wait. Small documents stay in memory.
 #[tokio::test]
 async fn documents_are_complete_even_for_slow_clients() {
     let folder = TempDir::new().unwrap();
@@ -215,7 +217,7 @@ async fn documents_are_complete_even_for_slow_clients() {
     connection
         .read_until(|received| [1, 3].iter().all(|stream| has_first(received.data.get(stream))))
         .await;
-    // Longer than a stream keeps a document that it can generate again.
+    // Wait longer than a stream holds a document that can be generated again.
     tokio::time::sleep(Duration::from_secs(1)).await;
     connection.increase_window(1, 1 << 20).await;
     connection.increase_window(3, 1 << 20).await;
@@ -228,9 +230,10 @@ async fn documents_are_complete_even_for_slow_clients() {
     server.stop().await;
 }
 
-/// Clients that cancel their requests immediately lose at most their connection.
+/// A client that cancels its requests immediately loses at most its connection. Other clients are
+/// served.
 #[tokio::test]
-async fn streams_that_are_reset_at_once_do_no_harm() {
+async fn streams_that_are_reset_immediately_do_not_affect_other_clients() {
     let folder = TempDir::new().unwrap();
     let (server, path) = with_blob(&folder, RegistryLimits::default(), &noise(1 << 20)).await;
     let address = server.address;
@@ -243,7 +246,7 @@ async fn streams_that_are_reset_at_once_do_no_harm() {
     });
     let answer = server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    // The server may have refused the connection.
+    // The server may have closed the connection.
     flood.await.ok();
     server.stop().await;
 }
@@ -281,7 +284,6 @@ async fn an_idle_http2_connection_is_kept_open_for_a_limited_time() {
     server.stop().await;
 }
 
-/// The server ends only after open streams have completed.
 #[tokio::test]
 async fn an_open_stream_is_completed_before_the_server_ends() {
     let folder = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! A limit on the total content of a registry.
+//! The limit on the total size of a registry.
 
 use std::sync::Arc;
 
@@ -97,12 +97,12 @@ async fn the_count_matches_the_files_on_disk_even_after_a_restart() {
     for (name, is_removed) in [("a", false), ("b", false), ("c", true)] {
         let before = stored(&client);
         client.delete(&format!("/v2/{name}/blobs/{layer}")).await.expect(202);
-        check(&client, "a blob that other repositories may have");
+        check(&client, "a deleted blob, which other repositories may have");
         assert_eq!(before - stored(&client), if is_removed { 9 } else { 0 }, "{name}");
     }
     for selector in ["signature".to_owned(), signature.digest().to_string()] {
         client.delete(&format!("/v2/a/manifests/{selector}")).await.expect(202);
-        check(&client, "a tag, then its manifest and its entry in the referrers");
+        check(&client, "a deleted tag, and then its deleted manifest");
     }
     // Pushing a blob replaces its damaged file.
     let path = blob_file(folder.path(), &whole);
@@ -117,10 +117,11 @@ async fn the_count_matches_the_files_on_disk_even_after_a_restart() {
 }
 
 #[tokio::test]
-async fn in_memory_a_blob_counts_once_for_all_repositories() {
+async fn a_blob_in_memory_counts_once_for_all_repositories() {
     let client = Client::new(Registry::builder().memory());
     let image = client.push_image("a", "v1", b"layer").await;
-    // The config `{}`, the layer, the manifest with its media type, and a digest for the tag.
+    // The count includes the config `{}`, the layer, the manifest with its media type, and a digest
+    // for the tag.
     let (manifest, tag) = (image.json.len() as u64 + 43, 72);
     assert_eq!(stored(&client), 2 + 5 + manifest + tag);
     client.put_manifest("a", "v1", &image).await.expect(201);
@@ -133,7 +134,7 @@ async fn in_memory_a_blob_counts_once_for_all_repositories() {
     client.post(&format!("/v2/b/blobs/uploads/?mount={layer}&from=a")).await.expect(201);
     assert_eq!(stored(&client), 7 + manifest, "mounted");
     client.delete(&format!("/v2/a/blobs/{layer}")).await.expect(202);
-    assert_eq!(stored(&client), 7 + manifest, "another repository still has it");
+    assert_eq!(stored(&client), 7 + manifest, "another repository still has the blob");
     client.push_blob("b", b"layer").await;
     assert_eq!(stored(&client), 7 + manifest, "replaced by the same content");
     client.delete(&format!("/v2/b/blobs/{layer}")).await.expect(202);
@@ -148,12 +149,12 @@ async fn in_memory_a_blob_counts_once_for_all_repositories() {
 }
 
 #[tokio::test]
-async fn content_beyond_the_limit_is_refused_and_leaves_nothing() {
+async fn content_beyond_the_limit_is_refused_and_takes_no_space() {
     on_each_storage_with(limited(1_000), async |client| {
         client.push_blob("a", &[0; 700]).await;
         let (before, content) = (stored(client), vec![1; 400]);
         let digest = Digest::sha256(&content);
-        let full = "the registry is full: it may hold 1000 bytes";
+        let full = "the registry is full; its limit is 1000 bytes";
 
         let path = format!("/v2/a/blobs/uploads/?digest={digest}");
         let whole = client.request(Method::POST, &path, &[], content.clone()).await;
@@ -168,7 +169,7 @@ async fn content_beyond_the_limit_is_refused_and_leaves_nothing() {
         let more = client.request(Method::PATCH, &upload, &[], vec![1; 200]).await;
         more.expect_error(413, "DENIED");
         client.get(&upload).await.expect(404);
-        // The same body without a declared length.
+        // Send the same body without a declared length.
         let chunks =
             (0..4).map(|_| Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![1; 100]))));
         let body = StreamBody::new(stream::iter(chunks.collect::<Vec<_>>()));
@@ -185,7 +186,7 @@ async fn content_beyond_the_limit_is_refused_and_leaves_nothing() {
         let referrer =
             Manifest::image_with(&[], &format!(r#"{subject},"k":"{}""#, "v".repeat(200)));
         client.put_manifest("a", "referrer", &referrer).await.expect_error(413, "DENIED");
-        assert_eq!(stored(client), before, "no entry in the referrers either");
+        assert_eq!(stored(client), before, "a refused referrer takes no space");
         let tags = client.get("/v2/a/tags/list").await.expect(200);
         assert_eq!(tags.json()["tags"], serde_json::json!([]));
 
@@ -212,7 +213,7 @@ async fn a_limit_includes_existing_content() {
 }
 
 #[tokio::test]
-async fn an_interrupted_upload_counts_only_its_received_bytes() {
+async fn only_the_received_bytes_of_an_interrupted_upload_count() {
     on_each_storage_with(limited(1_000), async |client| {
         let upload = client.begin("a").await;
         let chunks = [Ok(Frame::data(Bytes::from_static(b"123"))), Err("gone")];

@@ -1,4 +1,4 @@
-//! The registry's repositories as stores: through the traits of longshore-core, without HTTP.
+//! The registry's repositories as stores, used through the traits of longshore-core without HTTP.
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ async fn content_pushed_through_the_traits_is_served_over_http() {
 }
 
 #[tokio::test]
-async fn wrong_content_is_refused_and_leaves_nothing() {
+async fn a_blob_with_wrong_content_is_refused_and_its_upload_is_removed() {
     on_each_storage(async |client| {
         let store = repository(client, "a");
         let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"right");

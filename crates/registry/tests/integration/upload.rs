@@ -1,4 +1,4 @@
-//! Failing uploads, and what remains of them.
+//! Failed uploads, and their state after the failure.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn chunks_out_of_order_are_refused() {
 }
 
 #[tokio::test]
-async fn locations_use_the_address_that_the_client_used() {
+async fn locations_start_with_the_address_of_the_request_or_the_public_url() {
     let location = async |builder: RegistryBuilder, headers: &[(&str, &str)]| {
         let client = Client::new(builder);
         let begun = client.request(Method::POST, "/v2/a/blobs/uploads/", headers, "").await;
@@ -71,7 +71,7 @@ async fn locations_use_the_address_that_the_client_used() {
 }
 
 #[tokio::test]
-async fn a_range_must_be_valid_and_match_the_body() {
+async fn the_range_of_a_chunk_must_be_valid_and_match_its_body() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
         chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
@@ -81,7 +81,7 @@ async fn a_range_must_be_valid_and_match_the_body() {
         }
         let refused = chunk_to(client, &location, "5-8", b"56789".to_vec()).await;
         refused.expect_error(400, "SIZE_INVALID");
-        // The same with no declared length, so that the mismatch shows only in the body.
+        // Without a declared length, only the body reveals the mismatch.
         for body in ["56789more", "567"] {
             let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(
                 http_body::Frame::data(bytes::Bytes::from_static(body.as_bytes())),
@@ -100,7 +100,7 @@ async fn a_range_must_be_valid_and_match_the_body() {
 }
 
 #[tokio::test]
-async fn wrong_content_is_refused_and_leaves_nothing() {
+async fn a_blob_with_wrong_content_is_refused_and_its_upload_is_removed() {
     on_each_storage(async |client| {
         let digest = Digest::sha256(b"right");
         let blob = format!("/v2/a/blobs/{digest}");
@@ -156,7 +156,7 @@ async fn an_upload_can_be_canceled() {
 }
 
 #[tokio::test]
-async fn an_interrupted_body_leaves_the_received_bytes() {
+async fn the_bytes_received_before_an_interruption_are_kept() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
         let chunks = [

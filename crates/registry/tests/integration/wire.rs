@@ -1,4 +1,4 @@
-//! Behavior that only shows over TCP.
+//! Behavior that is visible only over TCP.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -81,7 +81,7 @@ async fn a_blob_is_pushed_and_pulled_over_a_connection() {
 }
 
 #[tokio::test]
-async fn malformed_requests_are_refused_and_closed() {
+async fn malformed_requests_are_refused_and_their_connections_closed() {
     let server = start(Registry::builder()).await;
     let get = "GET /v2/ HTTP/1.1\r\n";
     let put = "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\n";
@@ -112,10 +112,10 @@ async fn malformed_requests_are_refused_and_closed() {
     server.stop().await;
 }
 
-/// A request that two servers in a row could parse differently gets status 400, and nothing after
-/// it is answered.
+/// A request that a proxy and the registry could parse differently gets status 400. No later
+/// request on its connection is answered.
 #[tokio::test]
-async fn requests_with_ambiguous_framing_are_refused_and_closed() {
+async fn requests_with_ambiguous_framing_are_refused_and_their_connections_closed() {
     let server = start(Registry::builder()).await;
     let put = "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\n";
     let chunked = format!("{put}Transfer-Encoding: chunked\r\n\r\n");
@@ -150,7 +150,7 @@ async fn requests_with_ambiguous_framing_are_refused_and_closed() {
 
 /// Requests before an ambiguous request on the same connection are answered normally.
 #[tokio::test]
-async fn requests_before_an_ambiguous_one_are_answered() {
+async fn requests_before_an_ambiguous_request_are_answered() {
     let server = start(Registry::builder()).await;
     let good = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
     let ambiguous = "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4,4\r\n\r\nabcd";
@@ -161,7 +161,7 @@ async fn requests_before_an_ambiguous_one_are_answered() {
 }
 
 /// Valid chunked bodies are accepted across several reads. An error in the framing of a body is
-/// found even if it is only in a later read.
+/// found even if it arrives in a later read.
 #[tokio::test]
 async fn framing_is_checked_across_reads_and_requests() {
     let server = start(Registry::builder()).await;
@@ -256,7 +256,7 @@ async fn an_open_request_is_completed_before_the_server_ends() {
     );
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
-    // Another request has been answered, so the first one has been taken, too.
+    // The server has answered a later request, so it has also accepted the first connection.
     server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await;
     let stopping = server.begin_to_stop().await;
     stream.write_all(b"llo").await.unwrap();

@@ -5,8 +5,8 @@ use tempfile::TempDir;
 
 use super::{command, finish};
 
-/// A certificate authority for one test, with a certificate for 127.0.0.1 and `localhost`. Created
-/// by `openssl`.
+/// A certificate authority for one test, created by `openssl`. It has issued a server certificate
+/// for 127.0.0.1 and `localhost`.
 #[derive(Debug)]
 pub struct Authority {
     folder: TempDir,
@@ -69,7 +69,7 @@ const REQUEST: &str = "req -config openssl.cnf -nodes \
 const SIGN: &str = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
     -extfile openssl.cnf -extensions server -out server.pem";
 
-/// Overrides all settings of the system's own configuration.
+/// The configuration of `openssl`, which replaces the system's configuration.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name

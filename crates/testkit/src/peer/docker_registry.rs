@@ -10,7 +10,7 @@ use crate::process::Process;
 
 /// Debian's `docker-registry` (CNCF distribution), on a free loopback port, in its own folder.
 ///
-/// Dropping it stops it and removes the folder.
+/// Dropping this value stops the registry and removes its folder.
 #[derive(Debug)]
 pub struct DockerRegistry {
     process: Process,
@@ -35,7 +35,8 @@ impl DockerRegistry {
     #[must_use]
     pub fn with_htpasswd(user: &str, password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // -C 5: the lowest bcrypt cost that distribution accepts; each request checks the password.
+        // -C 5 is the lowest bcrypt cost that distribution accepts. Each request checks the
+        // password.
         let line = finish(command("htpasswd").args(["-B", "-C", "5", "-b", "-n", user, password]));
         let users = folder.path().join("htpasswd");
         fs::write(&users, line.succeeded()).unwrap();
@@ -58,32 +59,32 @@ impl DockerRegistry {
         Self::launch(tempfile::tempdir().unwrap(), &tls, "")
     }
 
-    /// Returns its address, `127.0.0.1:port`, as in a reference.
+    /// Returns the registry's address, `127.0.0.1:port`, as in a reference.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Returns its port.
+    /// Returns the registry's port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Returns its log so far, with a line for each request.
+    /// Returns the registry's log, which has a line for each request.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.printed()
     }
 
-    /// Returns the folder of its content.
+    /// Returns the folder of the registry's content.
     #[must_use]
     pub fn storage(&self) -> std::path::PathBuf {
         self.folder.path().join("storage")
     }
 
-    /// Starts the registry on a free port. The port is chosen before, because the registry does not
-    /// accept port 0. Another program may take it in between.
+    /// Starts the registry on a free port. The port is chosen before the start, because the
+    /// registry does not accept port 0. Another program may take the port in between.
     fn launch(folder: TempDir, tls: &str, auth: &str) -> Self {
         let mut output = String::new();
         for _ in 0..ATTEMPTS {
@@ -118,7 +119,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// 5: even two lost races for a port in a row are rare.
+/// 5 attempts: to lose the race for a port even twice in a row is rare.
 const ATTEMPTS: usize = 5;
 
 /// 30 s: starting takes 0.1 s, but a loaded machine may need longer.

@@ -2,9 +2,9 @@
 //! `umoci`, the engines Docker, containerd and podman, and the Python clients that longshore
 //! replaces.
 //!
-//! Owns the commands that run them outside the user's home, and the messages of their failures. A
-//! missing program is a panic: `cargo xtask test` skips such tests by name, so that no test passes
-//! without having run.
+//! Owns the commands that run these programs outside the user's home, and the messages of their
+//! failures. A missing program causes a panic. `cargo xtask test` skips such tests by name, so that
+//! no test passes without having run.
 
 mod authority;
 mod docker_registry;
@@ -20,8 +20,8 @@ pub use docker_registry::DockerRegistry;
 pub use engine::{Containerd, Docker, Podman};
 pub use predecessor::{Predecessor, Raised, installed_program};
 
-/// Returns true if a peer may be used: if it is listed in `LONGSHORE_PEERS` (names, separated by
-/// spaces), or, without that variable, found on the `PATH`.
+/// Returns true if a peer may be used. The environment variable `LONGSHORE_PEERS` lists these
+/// peers, separated by spaces. Without this variable, every program on the `PATH` may be used.
 #[must_use]
 pub fn available(program: &str) -> bool {
     match std::env::var("LONGSHORE_PEERS") {
@@ -30,20 +30,21 @@ pub fn available(program: &str) -> bool {
     }
 }
 
-/// Runs `skopeo` and waits for it, without a policy file and with a limit of two minutes.
+/// Runs `skopeo` without a policy file and with a time limit of two minutes, and waits until it
+/// ends.
 ///
 /// # Panics
-/// If it is not installed.
+/// If the program is not installed.
 pub fn skopeo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
     let mut command = command("skopeo");
     command.args(["--insecure-policy", "--command-timeout=120s"]);
     finish(command.args(arguments))
 }
 
-/// Runs `umoci` and waits for it.
+/// Runs `umoci` and waits until it ends.
 ///
 /// # Panics
-/// If it is not installed.
+/// If the program is not installed.
 pub fn umoci(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
     finish(command("umoci").args(arguments))
 }
@@ -51,20 +52,20 @@ pub fn umoci(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished
 /// The output and exit status of a program.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// Its standard output.
+    /// The standard output.
     pub stdout: String,
-    /// Its standard error.
+    /// The standard error.
     pub stderr: String,
-    /// Its exit status.
+    /// The exit status.
     pub status: ExitStatus,
     called: String,
 }
 
 impl Finished {
-    /// Returns its standard output, trimmed.
+    /// Returns the standard output without leading and trailing whitespace.
     ///
     /// # Panics
-    /// If it failed, with all its output.
+    /// If the program failed. The message contains all its output.
     pub fn succeeded(&self) -> &str {
         assert!(self.status.success(), "{self}");
         self.stdout.trim()
@@ -78,7 +79,7 @@ impl fmt::Display for Finished {
     }
 }
 
-/// Returns a peer's command with its own home.
+/// Returns a peer's command with a separate home folder.
 fn command(program: &str) -> Command {
     require(program);
     apart(Command::new(program))
@@ -91,7 +92,7 @@ fn require(program: &str) {
     );
 }
 
-/// Gives a command its own home.
+/// Sets a separate home folder for a command.
 fn apart(mut command: Command) -> Command {
     let nowhere = std::env::temp_dir().join("longshore-testkit-no-home");
     command

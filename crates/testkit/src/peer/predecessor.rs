@@ -9,8 +9,9 @@ use tempfile::TempDir;
 
 /// A Python interpreter with the earlier clients, controlled by a test.
 ///
-/// Tests send Python code to it, and so show the old calls as users wrote them. It has its own
-/// empty home, and an environment without the user's variables. Dropping it stops it.
+/// Tests send Python code to the interpreter, so that they show the old calls as users wrote them.
+/// The interpreter has its own empty home folder, and an environment without the user's variables.
+/// Dropping this value stops the interpreter.
 #[derive(Debug)]
 pub struct Predecessor {
     child: Child,
@@ -23,7 +24,7 @@ impl Predecessor {
     /// Starts an interpreter with these variables in its environment.
     ///
     /// # Panics
-    /// If the virtual environment does not exist: `cargo xtask setup` creates it.
+    /// If the virtual environment does not exist. `cargo xtask setup` creates it.
     #[must_use]
     pub fn start(environment: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -40,8 +41,8 @@ impl Predecessor {
         Self { child, requests, answers, home }
     }
 
-    /// Returns its home and working folder. A test may create a `.netrc`, a `.docker/config.json`
-    /// or a file to upload there.
+    /// Returns the interpreter's home folder, which is also its working folder. A test may create a
+    /// `.netrc`, a `.docker/config.json` or a file to upload there.
     #[must_use]
     pub fn home(&self) -> &Path {
         self.home.path()
@@ -50,7 +51,7 @@ impl Predecessor {
     /// Runs statements, which may contain `await`.
     ///
     /// # Panics
-    /// If they raise an exception.
+    /// If the statements raise an exception.
     pub fn run(&mut self, statements: &str) {
         let answer = self.send(&json!({"run": statements}));
         drop(answer.unwrap_or_else(|raised| panic!("{statements}: {raised:?}")));
@@ -60,7 +61,7 @@ impl Predecessor {
     /// iterators as lists, objects as their `str`.
     ///
     /// # Panics
-    /// If it raises an exception.
+    /// If the expression raises an exception.
     pub fn gives(&mut self, expression: &str) -> Value {
         let answer = self.send(&json!({"ask": expression}));
         answer.unwrap_or_else(|raised| panic!("{expression}: {raised:?}"))
@@ -69,7 +70,7 @@ impl Predecessor {
     /// Returns the exception that an expression raises.
     ///
     /// # Panics
-    /// If it returns a value.
+    /// If the expression returns a value.
     pub fn raises(&mut self, expression: &str) -> Raised {
         let answer = self.send(&json!({"ask": expression}));
         answer.map_or_else(|raised| raised, |value| panic!("{expression}: {value}"))
@@ -100,11 +101,11 @@ impl Drop for Predecessor {
 /// A Python exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
-    /// Its class and base classes.
+    /// The class of the exception, and its base classes.
     pub classes: Vec<String>,
-    /// The status of the reply that caused it.
+    /// The status of the reply that caused the exception.
     pub status: Option<u64>,
-    /// Its text.
+    /// The text of the exception.
     pub message: String,
 }
 
@@ -115,7 +116,7 @@ impl Raised {
         self.classes.iter().any(|own| own == class)
     }
 
-    /// Returns its class and status, for tables of expected results.
+    /// Returns the class and the status, for tables of expected results.
     #[must_use]
     pub fn short(&self) -> (&str, Option<u64>) {
         (&self.classes[0], self.status)
@@ -131,7 +132,8 @@ impl Raised {
     }
 }
 
-/// Returns a program that the earlier clients install, such as `dxf`, with its own home.
+/// Returns a command for a program that the earlier clients install, such as `dxf`, with this home
+/// folder.
 ///
 /// # Panics
 /// If the virtual environment does not exist.
@@ -143,20 +145,20 @@ pub fn installed_program(name: &str, home: &Path) -> Command {
 fn in_home(program: &Path, home: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().current_dir(home).env("HOME", home).env("PYTHONUTF8", "1");
-    // Windows cannot start programs without these.
+    // Windows cannot start programs without these variables.
     let kept = ["PATH", "SYSTEMROOT", "TEMP"];
     command.envs(kept.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }
 
-/// Returns the interpreter of the virtual environment. All profiles and targets share it, in the
-/// target folder.
+/// Returns the interpreter of the virtual environment. All profiles and targets share this
+/// environment, which is in the target folder.
 fn python() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let mut places = own.ancestors().map(|folder| folder.join("predecessors").join(inside));
     places.find(|python| python.exists()).expect(
-        "the earlier clients are not here; `cargo xtask setup` installs them, and `cargo xtask test` \
-         leaves out the tests that need them",
+        "the earlier clients are not installed; `cargo xtask setup` installs them, and `cargo \
+         xtask test` skips the tests that need them",
     )
 }

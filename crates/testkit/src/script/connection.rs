@@ -1,4 +1,4 @@
-//! A connection of a script: reads requests, compares them with the expected ones, and replies.
+//! A connection of a script: reads requests, compares them with the expected requests, and replies.
 
 use std::io;
 use std::sync::Mutex;
@@ -103,7 +103,7 @@ async fn read_body(
     Ok(body)
 }
 
-/// Reads a body of unknown length.
+/// Reads a chunked body.
 ///
 /// Source: RFC 9112, section 7.1.
 async fn read_chunks(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
@@ -155,8 +155,8 @@ pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<O
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
-            // Not HTTP, for example the first byte of TLS. Reply as HTTP servers do, and read to
-            // the end, so that the reply arrives.
+            // This is not HTTP, but for example the first byte of TLS. Reply as HTTP servers do,
+            // and read to the end so that the client receives the reply.
             Ok(byte) if head.is_empty() && !byte.is_ascii_alphabetic() => {
                 stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
                 stream.shutdown().await?;
@@ -180,5 +180,5 @@ pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<O
     Ok(Some(Request { method, target, headers }))
 }
 
-/// 200 bytes of an unexpected body.
+/// The number of bytes of an unexpected body that a message shows.
 const BODY_SHOWN: usize = 200;

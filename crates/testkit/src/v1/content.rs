@@ -95,7 +95,7 @@ impl Content {
         let mut reply = json!({ "num_results": names.len(), "query": words, "results": results });
         if settings.page_size.is_some() {
             reply["num_pages"] = json!(names.len().div_ceil(size));
-            // A string, as a real index sent it.
+            // A string instead of a number, as a real index sent it.
             reply["page"] = json!(page.to_string());
             reply["page_size"] = json!(size);
         }
@@ -225,7 +225,7 @@ impl Content {
 /// A request.
 pub(super) struct Call<'a> {
     pub(super) method: &'a str,
-    /// The path below `/v1/`.
+    /// The parts of the path below `/v1/`.
     pub(super) parts: &'a [&'a str],
     pub(super) query: &'a str,
     pub(super) body: &'a [u8],

@@ -1,7 +1,7 @@
 //! An in-memory registry that supports only Docker's v1 API.
 //!
 //! Owns [`V1Registry`], which replies as docker-registry 0.9 and Docker's index did, and records
-//! every request. [`Settings`] selects the differences between registries.
+//! every request. [`Settings`] covers the differences between registries of that time.
 
 mod content;
 
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use self::content::{Answer, Call, Content};
 use crate::script::{Request, read_head};
 
-/// The registry. Dropping it stops it.
+/// A registry with the v1 API. Dropping this value stops the registry.
 #[derive(Debug)]
 pub struct V1Registry {
     address: SocketAddr,
@@ -23,15 +23,15 @@ pub struct V1Registry {
     server: JoinHandle<()>,
 }
 
-/// Differences between registries.
+/// The differences between registries.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Returns tags as a list of `{name, layer}` with short identifiers, as Docker's index did.
     pub list_form: bool,
-    /// The number of results on a page of a search; `None` for all.
+    /// The number of results on a page of a search, or `None` for all results.
     pub page_size: Option<usize>,
-    /// The required `Authorization`. Without it, all requests except the ping get 401 and a Basic
-    /// challenge.
+    /// The required `Authorization`. Without this header, all requests except the ping get 401 and
+    /// a Basic challenge.
     pub authorization: Option<String>,
     /// Turns the registry into an index, which issues tokens for the registries at these addresses
     /// (`X-Docker-Endpoints`).
@@ -43,16 +43,16 @@ pub struct Settings {
 /// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// The method, path and query: `GET /v1/_ping`.
+    /// The method, path and query, such as `GET /v1/_ping`.
     pub line: String,
-    /// Headers with their names in lower case, in order of arrival.
+    /// The headers in order of arrival, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Recorded {
-    /// Returns the first value of a header, named in lower case.
+    /// Returns the first value of a header. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
@@ -90,7 +90,7 @@ impl V1Registry {
         Self { address, state, server }
     }
 
-    /// Returns its address, as in a reference.
+    /// Returns the registry's address, as in a reference.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
@@ -116,7 +116,7 @@ impl V1Registry {
         std::mem::take(&mut lock(&self.state).requests)
     }
 
-    /// Returns the lines of the requests since the last call.
+    /// Returns the method, path and query of each request since the last call.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.requests().into_iter().map(|request| request.line).collect()

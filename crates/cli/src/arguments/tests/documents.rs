@@ -17,7 +17,7 @@ fn every_command_in_the_documents_is_accepted() {
             refused.extend(mistake(&command).map(|e| format!("{}: {e}", path.display())));
         }
     }
-    assert!(count > 250, "{count} were found");
+    assert!(count > 250, "{count} commands were found");
     assert!(refused.is_empty(), "{refused:#?}");
 }
 
@@ -27,7 +27,7 @@ fn every_command_in_the_migration_tables_is_complete() {
     let rows = text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| script"));
     let cells = rows.filter_map(|row| row.split(" | ").nth(2).map(str::to_owned));
     let named: Vec<String> = cells.flat_map(|cell| spans(&cell)).collect();
-    assert!(named.len() > 100, "{} were found", named.len());
+    assert!(named.len() > 100, "{} commands were found", named.len());
     let refused: Vec<_> = named.iter().filter_map(|command| not_taken(command)).collect();
     assert!(refused.is_empty(), "{refused:#?}");
 }
@@ -68,7 +68,7 @@ fn documents() -> Vec<PathBuf> {
     pages
 }
 
-/// Returns the texts in backticks, and the lines after a prompt in code blocks.
+/// Returns the `longshore` commands in backticks, and those after a prompt in code blocks.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (index, part) in text.split("```").enumerate() {
@@ -83,7 +83,7 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the texts in backticks, on one line or across two.
+/// Returns the `longshore` commands in backticks, with line breaks replaced by spaces.
 fn spans(text: &str) -> Vec<String> {
     let spans = text.split('`').skip(1).step_by(2);
     spans
@@ -92,9 +92,9 @@ fn spans(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the defect of a command in a document. A command without its arguments (`longshore blob
-/// get`, `longshore copy --json`) is only a mention: its words and options must exist. The program
-/// must accept all others.
+/// Returns the error in a command from a document, if any. In a command without arguments
+/// (`longshore blob get`, `longshore copy --json`), only the subcommands and options must exist.
+/// The parser must accept every other command.
 fn mistake(command: &str) -> Option<String> {
     let mut known = Arguments::command();
     known.build();
@@ -122,8 +122,7 @@ fn has(command: &Command, option: &str) -> bool {
     })
 }
 
-/// Returns the reason why the program refuses a command line, after values replace its
-/// placeholders.
+/// Replaces the placeholders of a command with values, and returns the parser's error, if any.
 fn not_taken(command: &str) -> Option<String> {
     let lines = alternatives(command);
     let typed = lines.iter().flat_map(|line| calls(line));
@@ -133,7 +132,7 @@ fn not_taken(command: &str) -> Option<String> {
     errors.next().map(|e| format!("{command}: {e}"))
 }
 
-/// Returns the command without its bracketed parts, and with each choice of each bracket.
+/// Returns the command without its bracketed parts, then once with each bracketed choice appended.
 fn alternatives(command: &str) -> Vec<String> {
     let mut bare = String::new();
     let mut choices = Vec::new();
@@ -147,7 +146,7 @@ fn alternatives(command: &str) -> Vec<String> {
     std::iter::once(bare.clone()).chain(with).collect()
 }
 
-/// Returns a word with values in place of its placeholders, as `docs/migrating.md` explains them.
+/// Replaces a placeholder that `docs/migrating.md` explains with a value.
 fn value(word: &str) -> String {
     match word {
         "R" | "REF" => "localhost:5000/a/b:v1".to_owned(),

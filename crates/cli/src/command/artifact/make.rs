@@ -15,7 +15,8 @@ Examples:
   longshore artifact make ghcr.io/a/app:v1 --image-config sha256:… \\
     sha256:…=application/vnd.oci.image.layer.v1.tar+gzip
 
-The blobs must exist; `longshore blob put` uploads one. Equal blobs make equal manifests.")]
+The blobs must exist: upload them with `longshore blob put`. Equal arguments make equal \
+manifests.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive with the blobs; the default tag is `latest`.
     #[arg(value_parser = defaults::location)]

@@ -1,4 +1,4 @@
-//! Artifacts: tagged files, and manifests made from existing blobs.
+//! Commands that push, pull and list artifacts, and make manifests from existing blobs.
 
 mod make;
 mod pull;
@@ -34,7 +34,7 @@ Examples:
   longshore artifact ls ghcr.io/a/notes:v1
   longshore artifact ls ghcr.io/a/notes:v1 --quiet
 
-With --quiet, prints only the digests, one per line.")]
+With --quiet, the command prints only the digests, one per line.")]
 pub(crate) struct Ls {
     /// The artifact.
     #[arg(value_parser = defaults::location)]
@@ -55,9 +55,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
     }
 }
 
-/// The default artifact type.
+/// The default artifact type. A manifest with an empty config must have an artifact type.
 ///
-/// Source: image-spec v1.1.1, "Guidelines for Artifact Usage". An empty config needs artifactType.
+/// Source: image-spec v1.1.1, "Guidelines for Artifact Usage".
 const UNKNOWN_ARTIFACT: &str = "application/vnd.unknown.artifact.v1";
 
 /// A key and its value, written as `KEY=VALUE`.
@@ -97,7 +97,7 @@ impl Report for Files {
     }
 }
 
-/// A tag, and the digest that it now points at.
+/// The descriptor of the new manifest.
 #[derive(Serialize)]
 struct Made(Descriptor);
 

@@ -22,10 +22,11 @@ Examples:
   longshore artifact pull ghcr.io/a/notes:v1 --layer text/plain --output - | wc
   longshore artifact pull ghcr.io/a/site:v1 --no-unpack
 
-A blob without a title is named by its digest: sha256-9e89cc6f…. A folder that was stored as an \
-archive is unpacked into a folder with its name; other files there are kept. Modes are kept, but \
-owners and times are not. A title, archive entry or link that leads out of the folder is refused \
-before any of it is written. An archive may unpack to at most 10 GiB.")]
+A blob without a title is written to a file named by its digest: sha256-9e89cc6f…. A folder that \
+was stored as an archive is unpacked into a folder with its name; other files in that folder are \
+kept. Modes are kept, but owners and times are not. A blob with a title, archive entry or link \
+that leads out of the folder is refused, and none of its files are written. An archive may unpack \
+to at most 10 GiB.")]
 pub(crate) struct Arguments {
     /// The artifact.
     #[arg(value_parser = defaults::location)]
@@ -34,10 +35,10 @@ pub(crate) struct Arguments {
     /// all blobs to standard output, one after the other, as stored.
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     output: PathBuf,
-    /// Select this blob by its number in `artifact ls` (from 1), or all blobs of a media type.
+    /// Select a blob by its number in `artifact ls` (from 1), or all blobs of a media type.
     #[arg(long, value_name = "NUMBER|TYPE")]
     layer: Vec<Which>,
-    /// Do not unpack a folder's archive; write it to a file with the folder's name.
+    /// Write a folder's archive to a file with the folder's name, without unpacking the archive.
     #[arg(long)]
     no_unpack: bool,
 }
@@ -119,13 +120,13 @@ fn chosen(manifest: &RawManifest, layers: &[Which]) -> Result<Vec<Descriptor>> {
         return Err(Error::new(ErrorKind::NotFound)
             .at(which)
             .detail(format!("the manifest lists {} blobs", blobs.len()))
-            .with_hint("`longshore artifact ls --json` shows them with their types."));
+            .with_hint("`longshore artifact ls --json` lists the blobs with their types."));
     }
     let wanted = |n, blob: &Descriptor| layers.is_empty() || layers.iter().any(|w| is(w, n, blob));
     Ok(blobs.iter().enumerate().filter(|(n, b)| wanted(*n, b)).map(|(_, b)| b.clone()).collect())
 }
 
-/// Returns true if a path names a file: it does not end like a folder, and no such folder exists.
+/// Returns true if a path names a file: it has no separator at its end and is not a folder.
 fn is_file_name(path: &Path) -> bool {
     !path.as_os_str().to_string_lossy().ends_with(std::path::is_separator) && !path.is_dir()
 }
@@ -137,7 +138,7 @@ async fn write(source: &dyn Source, file: &Placed, folder: &Path) -> Result<Path
     let unpacked = unpack_folder(source, file, folder, UnpackLimits::default()).await;
     unpacked.map_err(|e| match e.kind() {
         ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported => {
-            e.with_hint("`--no-unpack` writes the archive as it is.")
+            e.with_hint("`--no-unpack` writes the archive as stored.")
         }
         _ => e,
     })

@@ -18,9 +18,10 @@ Examples:
   longshore artifact push ghcr.io/a/b:sbom bom.json --subject ghcr.io/a/b:v1
   longshore artifact push ghcr.io/a/site:v1 public/
 
-A folder is stored as ORAS does, as an archive that is unpacked on pull. Entries are sorted and \
-keep their modes, but not owners and times, so equal folders make equal manifests. Links within \
-the folder stay links; sockets, pipes, devices and links out of it are refused.")]
+A folder is stored as an archive that is unpacked on pull, as in ORAS. Its entries are sorted and \
+keep their modes, but not their owners and times. Equal folders therefore make equal manifests. \
+Links within the folder stay links. Sockets, pipes, devices and links out of the folder are \
+refused.")]
 pub(crate) struct Arguments {
     /// The target; the default tag is `latest`.
     #[arg(value_parser = defaults::location)]
@@ -36,7 +37,7 @@ pub(crate) struct Arguments {
     /// Add an annotation to the manifest.
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<Pair>,
-    /// Subject of the artifact: a manifest in the same repository to which it refers.
+    /// Subject of the artifact: the manifest in the same repository that the artifact refers to.
     #[arg(long, value_name = "LOCATION", value_parser = defaults::location)]
     subject: Option<Location>,
 }
@@ -51,7 +52,7 @@ struct File {
 impl std::str::FromStr for File {
     type Err = ParseError;
 
-    /// Reads the text after the last colon as a media type if it looks like one: `kind/name`.
+    /// Parses the text after the last colon as a media type if it has the form `kind/name`.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let typed = text.rsplit_once(':').filter(|(path, media_type)| {
             let parts: Vec<&str> = media_type.split('/').collect();

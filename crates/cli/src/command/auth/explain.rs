@@ -15,8 +15,8 @@ Examples:
   longshore auth explain nginx
   longshore auth explain ghcr.io/a/b --action pull,push --json
 
-No secret is shown. If the token is a JSON Web Token, its access rights are printed without \
-checking its signature.")]
+No secrets are printed. If the token is a JSON Web Token, its access rights are printed, but its \
+signature is not checked.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     access: AccessArguments,
@@ -33,17 +33,17 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 #[derive(Serialize)]
 struct Answer {
     repository: String,
-    /// The result of each credential source.
+    /// The result of the lookup in each credential source.
     lookups: Vec<CredentialLookup>,
     credential: Credential,
     challenge: Vec<String>,
     token_service: Option<String>,
     requested_scopes: Vec<String>,
-    /// The granted scopes; `None` if neither the service nor the token states them.
+    /// The granted scopes, if the token service or the token states them.
     granted: Option<Vec<String>>,
     expires_in: Option<u64>,
     failure: Option<String>,
-    /// The status of a request for the repository's tags.
+    /// The HTTP status of a request for the repository's tags.
     status: Option<u16>,
 }
 
@@ -86,7 +86,7 @@ impl Answer {
         }
     }
 
-    /// Describes the result of the request for the tags, in a clause.
+    /// Describes the result of the request for the repository's tags.
     fn outcome(&self) -> String {
         match (self.status, &self.failure) {
             (_, Some(failure)) => failure.clone(),
@@ -153,7 +153,7 @@ fn kind(kind: CredentialKind) -> &'static str {
     }
 }
 
-/// Formats an error and its hint as a sentence.
+/// Formats an error and its hint on one line.
 fn failure(error: &Error) -> String {
     match error.hint() {
         Some(hint) => format!("{error}. {hint}"),

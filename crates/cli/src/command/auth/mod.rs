@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
 /// The access to request.
 #[derive(Debug, clap::Args)]
 struct AccessArguments {
-    /// The repository; a tag or digest makes no difference.
+    /// The repository; a tag or digest is ignored.
     #[arg(value_name = "REF", value_parser = defaults::location)]
     location: Location,
     /// Action to request: pull, push, delete, or * for all.
@@ -44,7 +44,7 @@ impl AccessArguments {
         self.location.place().repository().cloned().ok_or_else(|| {
             longshore::Error::new(longshore::ErrorKind::Invalid)
                 .at(&self.location)
-                .detail("only registries authenticate")
+                .detail("expected a repository at a registry")
         })
     }
 

@@ -17,7 +17,7 @@ Examples:
   curl -H \"Authorization: Bearer $(longshore auth token nginx)\" \\
     https://registry-1.docker.io/v2/library/nginx/tags/list
 
-The token is a secret while it is valid. --json prints its lifetime too.")]
+Keep the token secret while it is valid. --json also prints its lifetime.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     access: AccessArguments,

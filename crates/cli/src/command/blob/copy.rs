@@ -22,8 +22,8 @@ Examples:
   longshore blob copy ghcr.io/a/b@sha256:… ghcr.io/a/c
   longshore blob copy ghcr.io/a/b@sha256:… oci:dir
 
-Existing blobs are skipped. Within one registry the blob is mounted, or sent if the registry \
-declines.")]
+If the target already has the blob, nothing is sent. Within one registry, the blob is mounted. If \
+the registry declines the mount, the blob is sent.")]
 pub(crate) struct Arguments {
     /// The blob, as LOCATION@DIGEST.
     #[arg(value_parser = defaults::location)]
@@ -75,7 +75,7 @@ pub(super) async fn mount(context: &Context, arguments: MountArguments) -> Resul
         return Err(Error::new(ErrorKind::Invalid)
             .at(&arguments.repository)
             .detail(format!(
-                "blobs can be mounted only within one registry; this one is at {}",
+                "blobs can be mounted only within one registry; this blob is at {}",
                 from.registry()
             ))
             .with_hint("Copy between registries with `longshore blob copy`."));
@@ -84,7 +84,7 @@ pub(super) async fn mount(context: &Context, arguments: MountArguments) -> Resul
     let target = context.client()?.repository(&arguments.repository);
     match target.push_blob(&blob, BlobBody::mount(from.clone())).await {
         Err(e) if e.kind() == ErrorKind::Unsupported => {
-            Err(e.with_hint("Send it instead, with `longshore blob copy`."))
+            Err(e.with_hint("Send the blob with `longshore blob copy` instead."))
         }
         pushed => {
             pushed?;

@@ -20,8 +20,8 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     blobs: Blobs,
-    /// File to write, created once it is complete and verified. Several blobs are written to this
-    /// folder, named by their digests. `-` is standard output.
+    /// File to write, which appears only when it is complete and verified. For several blobs, the
+    /// folder for files named by their digests. `-` is standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let blob = source.describe_blob(&digest).await?;
         let reader = source.blob(&blob).await?;
         match path {
-            // The reader of our stdout may write to the same terminal, so there is no progress.
+            // The reader of stdout may write to the same terminal, so no progress is printed.
             None => output::blob(reader, None).await?,
             Some(path) => to_file(context, blob, reader, &path).await?,
         }

@@ -25,7 +25,7 @@ Examples:
     Head(Blobs),
     /// Upload files or standard input as blobs, and print their digests.
     Put(put::Arguments),
-    /// Copy blobs; mount them if both repositories are on one registry.
+    /// Copy a blob, or mount it if both repositories are at one registry.
     Copy(copy::Arguments),
     /// Mount a blob from another repository of the same registry, without sending it.
     Mount(copy::MountArguments),
@@ -40,7 +40,7 @@ Examples:
 /// Blobs of one repository, layout or archive.
 #[derive(Debug, Args)]
 pub(crate) struct Blobs {
-    /// The repository, layout or archive; for a single blob, LOCATION@DIGEST.
+    /// The repository, layout or archive, or LOCATION@DIGEST for a single blob.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The digests of the blobs.
@@ -49,7 +49,7 @@ pub(crate) struct Blobs {
 }
 
 impl Blobs {
-    /// Returns all given digests; at least one is required.
+    /// Returns all given digests, or an error if there are none.
     fn digests(&self) -> Result<Vec<Digest>> {
         let all: Vec<_> =
             self.location.digest().into_iter().chain(&self.digests).cloned().collect();
@@ -97,7 +97,7 @@ fn no_digest(blob: &impl fmt::Display) -> longshore::Error {
     longshore::ParseError::new("blob", &text, "expected LOCATION@DIGEST").into()
 }
 
-/// Several reports; a single one is serialized without a list around it.
+/// Reports of several blobs. A single report is serialized without a list.
 struct All<T>(Vec<T>);
 
 impl<T: Serialize> Serialize for All<T> {

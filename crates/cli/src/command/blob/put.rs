@@ -22,7 +22,7 @@ Examples:
   longshore blob put ghcr.io/a/b *.tar.gz
   tar c dir | longshore blob put ghcr.io/a/b -
 
-Existing blobs are not sent. Standard input is streamed, not kept: if the \
+Blobs that the target already has are not sent. Standard input is streamed and not stored: if the \
 connection breaks, run the command again.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// The files; `-` for standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Fail unless the blob has this digest; requires a single file.
+    /// Fail if the blob has another digest; requires a single file.
     #[arg(long)]
     digest: Option<Digest>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { location, files, digest } = arguments;
     if digest.is_some() && files.len() > 1 {
-        let reason = "--digest needs a single file";
+        let reason = "expected a single file";
         let given = format!("{} files", files.len());
         return Err(longshore::ParseError::new("--digest", &given, reason).into());
     }
@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         };
         stored.push(Stored(blob));
     }
-    // An archive file is created only when it is finished.
+    // An archive file appears only after this call.
     target.finish().await?;
     context.output().report(&All(stored))
 }

@@ -9,7 +9,7 @@ use longshore::{
     Pack, Platform, Result, Tag,
 };
 
-/// 256 MiB: larger than any layer here, and than the program file.
+/// 256 MiB: larger than the program file and every layer of the demo.
 pub(super) const LIMIT: usize = 256 << 20;
 
 /// Packs an index of two images into a new layout, tagged `v1`.
@@ -46,7 +46,7 @@ struct Layer {
     made_by: &'static str,
 }
 
-/// Makes a gzip layer of these files. The same files make the same layer.
+/// Makes a gzip layer of these files. Equal files make equal layers.
 fn layer(made_by: &'static str, files: &[(PathBuf, Bytes)]) -> Result<Layer> {
     let cannot = |e| Error::new(ErrorKind::Io).at("a layer of the demo").with_source(e);
     let mut tar = tar::Builder::new(Vec::new());
@@ -81,14 +81,14 @@ fn config(platform: Platform, layers: &[Layer]) -> ImageConfig {
     config
 }
 
-/// Reads the file of this program.
+/// Reads the executable of this program.
 fn program() -> Result<Bytes> {
     let path = std::env::current_exe()
         .map_err(|e| Error::new(ErrorKind::Io).at("this program's file").with_source(e))?;
     longshore::blob_file::read(&path, LIMIT)
 }
 
-/// Reads the regular files of reasonable size in the current folder, in order.
+/// Returns a README and the small files of the current folder, sorted by name.
 fn here() -> Result<Vec<(PathBuf, Bytes)>> {
     let folder = Path::new(".");
     let mut files = vec![("usr/share/doc/longshore/README".into(), README.into())];
@@ -98,7 +98,7 @@ fn here() -> Result<Vec<(PathBuf, Bytes)>> {
         .collect();
     entries.sort();
     for path in entries.into_iter().take(FILES) {
-        // The demo skips files that are unreadable or too large.
+        // The demo skips unreadable and large files.
         if let (Some(name), Ok(content)) =
             (path.file_name(), longshore::blob_file::read(&path, FILE_LIMIT))
         {

@@ -21,9 +21,9 @@ use crate::output::{line, size};
 Example:
   longshore demo
 
-Starts a registry on a free loopback port in a temporary folder, packs an image of local files, \
-and runs push, catalog, ls, inspect, copy, pull, verify and untag. Each step is printed as a \
-command. Nothing outside the temporary folder is changed.")]
+The demo starts a registry on a free loopback port, with its content in a temporary folder. It \
+packs an image of local files, and runs push, catalog, tag, ls, inspect, copy, pull and untag. \
+Each command is printed before it runs. Nothing outside the temporary folder is changed.")]
 pub(crate) struct Arguments {}
 
 pub(crate) async fn run(context: &Context, _: &Arguments) -> Result<()> {
@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, _: &Arguments) -> Result<()> {
     line(NEXT)
 }
 
-/// Runs a registry with this folder; returns its address.
+/// Starts a registry in this folder, and returns its address and its task.
 async fn start(folder: &Path) -> Result<(String, tokio::task::JoinHandle<()>)> {
     let root = folder.join("registry");
     step(&format!("longshore serve --listen 127.0.0.1:0 --root {}", root.display()))?;
@@ -92,7 +92,7 @@ fn step(command: &str) -> Result<()> {
     line(format_args!("\n$ {command}"))
 }
 
-/// Fails unless a reference resolves to this digest.
+/// Checks that a reference resolves to this digest.
 async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<()> {
     let located = context.stores().locate(&defaults::location(reference)?).await?;
     let found = located.source.resolve(&located.selector).await?.digest;
@@ -104,7 +104,7 @@ async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<(
 
 /// Reads a whole layout and verifies every digest.
 async fn verify(path: &Path, expected: &Digest) -> Result<()> {
-    line(format_args!("\n# reading every blob of {} back", path.display()))?;
+    line(format_args!("\n# verifying every blob of {}", path.display()))?;
     let layout: Arc<dyn Source> = Arc::new(Layout::open(path).await?);
     let tag: TagOrDigest = Tag::parse("v1")?.into();
     let root = layout.manifest(&tag).await?;
@@ -124,7 +124,7 @@ async fn verify(path: &Path, expected: &Digest) -> Result<()> {
         }
     }
     let count = blobs.len();
-    line(format_args!("{count} blobs, {}, all match their digests", size(bytes)))
+    line(format_args!("{count} blobs, {}: all match their digests", size(bytes)))
 }
 
 fn differs(what: &str, expected: &Digest, found: &Digest) -> Error {
@@ -134,7 +134,7 @@ fn differs(what: &str, expected: &Digest, found: &Digest) -> Error {
 }
 
 const NEXT: &str = "
-Every digest was the same at every end. What to try next:
-  longshore serve --root ./registry           a registry that stays
-  longshore copy nginx localhost:5000/nginx   an image from elsewhere into it
-  longshore --help                            everything else";
+All copies have the same digest. Next, try:
+  longshore serve --root ./registry           run a permanent registry
+  longshore copy nginx localhost:5000/nginx   copy an image into the registry
+  longshore --help                            list all commands";

@@ -24,8 +24,8 @@ Examples:
   longshore inspect nginx:1.27 --platform linux/arm64 --json
   longshore inspect oci-archive:image.tar --unpacked
 
-The manifest does not state unpacked sizes: --unpacked reads all layers, and checks them against \
-the diff IDs of the image's config.")]
+A manifest does not state unpacked sizes. --unpacked reads all layers to measure them, and checks \
+the layers against the diff IDs in the image's config.")]
 pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
@@ -33,8 +33,8 @@ pub(crate) struct Arguments {
     /// Select this platform of a multi-platform image [default: show the index].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Read the layers and show their unpacked sizes and digests. Without --platform, this selects
-    /// the image of this machine.
+    /// Read the layers and show their unpacked sizes and digests. Without --platform, the image for
+    /// this machine is selected.
     #[arg(long)]
     unpacked: bool,
 }
@@ -137,7 +137,7 @@ fn plain_size(layers: &[Descriptor]) -> Option<u64> {
     sizes.try_fold(0_u64, |sum, size| sum.checked_add(size?))
 }
 
-/// Returns the layers, lowest first. Schema 1 has no sizes, so this asks the store for them.
+/// Returns the layers, lowest first. Schema 1 has no sizes, so the store is queried for each size.
 async fn schema1_layers(located: &Located, schema1: &Schema1) -> Result<Vec<Descriptor>> {
     let mut layers = Vec::new();
     for layer in schema1.fs_layers.iter().rev() {

@@ -24,8 +24,8 @@ pub(super) struct UnpackResult {
 ///
 /// # Errors
 /// Errors of the source; [`DigestMismatch`](longshore::ErrorKind::DigestMismatch) if a layer does
-/// not match the image's config; [`TooLarge`](longshore::ErrorKind::TooLarge) if it unpacks to more
-/// than the limit.
+/// not match the image's config; [`TooLarge`](longshore::ErrorKind::TooLarge) if a layer unpacks to
+/// more than the limit.
 pub(super) async fn measure_all(
     context: &Context,
     located: &Located,

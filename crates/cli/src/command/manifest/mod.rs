@@ -24,7 +24,7 @@ use crate::output::{self, Report};
 pub(crate) enum Command {
     /// Print a manifest's exact bytes.
     Get(Get),
-    /// Write a manifest's exact bytes; the content that it lists must exist.
+    /// Write a manifest's exact bytes; the content listed in the manifest must exist.
     Put(Put),
     /// Validate a manifest file against its specification.
     Check(Check),
@@ -71,8 +71,8 @@ Examples:
   longshore manifest check manifest.json
   longshore manifest get nginx:1.27 | longshore manifest check -
 
-Prints one problem per line, and exits with 1 if there is any. The command contacts no registry \
-and does not check whether the listed content exists.")]
+The command prints one problem per line, and exits with code 1 if there are problems. It contacts \
+no registry and does not check whether the listed content exists.")]
 pub(crate) struct Check {
     /// The manifest file; `-` for standard input.
     file: PathBuf,
@@ -87,7 +87,7 @@ pub(crate) struct Check {
 Example:
   longshore manifest get a.example/x:v1 | longshore manifest put a.example/x:v2 -")]
 pub(crate) struct Put {
-    /// The repository and tag for the manifest, or the digest of its bytes.
+    /// The location for the manifest, with a tag or with the digest of the manifest's bytes.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The manifest file; `-` for standard input.
@@ -131,7 +131,8 @@ async fn get(context: &Context, get: Get) -> Result<()> {
     }
 }
 
-/// Checks the media type of a manifest from a layout or archive, which has only the stored form.
+/// Checks that a manifest from a layout or archive has an accepted media type. Only registries can
+/// offer a manifest in several media types.
 fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
     if get.accept.is_empty() || get.accept.contains(manifest.media_type()) {
         return Ok(manifest);
@@ -155,7 +156,7 @@ async fn check(context: &Context, check: Check) -> Result<()> {
     }
 }
 
-/// The properties and the problems of a manifest.
+/// The descriptor and the problems of a manifest.
 #[derive(Serialize)]
 struct Checked {
     #[serde(flatten)]
@@ -202,7 +203,7 @@ fn read(file: &std::path::Path) -> Result<Bytes> {
     if bytes.len() > MANIFEST_LIMIT {
         return Err(Error::new(ErrorKind::TooLarge)
             .at(file.display())
-            .detail(format!("a manifest has at most {MANIFEST_LIMIT} bytes")));
+            .detail(format!("expected at most {MANIFEST_LIMIT} bytes")));
     }
     Ok(bytes.into())
 }

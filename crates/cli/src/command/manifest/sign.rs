@@ -14,8 +14,8 @@ use crate::output::{self, Report};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The signed content keeps its bytes and its digest, unless --tag or --name changes it. Without \
---key, the command generates a key for this signature and does not keep it: registries require a \
-signature, but accept any key.
+--key, the command generates a key for this signature and does not store the key: registries \
+require a signature, but accept any key.
 
 Examples:
   longshore manifest sign schema1.json --key key.pem > signed.json

@@ -13,8 +13,8 @@ use crate::output::Report;
 /// The arguments of `longshore manifest verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-All signatures must be valid. The exit code is 7 if one is not, or if there is none. The keys are \
-printed; you decide whether to trust them.
+The exit code is 7 if a signature is invalid, or if the manifest has no signatures. The command \
+prints the keys; you decide whether to trust them.
 
 Examples:
   longshore manifest verify r.example/a:v1

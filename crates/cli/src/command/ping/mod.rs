@@ -19,7 +19,7 @@ Examples:
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
-    /// API version to check; `auto` tries version 1 if the registry does not have version 2.
+    /// API version to check; `auto` tries version 1 if the registry does not support version 2.
     #[cfg(feature = "legacy")]
     #[arg(long, value_name = "VERSION", default_value = "2")]
     api: v1::Api,
@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     let ping = client.ping(registry).await.map_err(|e| match e.status() {
         Some(404) if cfg!(feature = "legacy") => {
-            e.with_hint("If it speaks the v1 API only, use --api 1, or --api auto.")
+            e.with_hint("If the registry supports only the v1 API, use --api 1 or --api auto.")
         }
         _ => e,
     })?;

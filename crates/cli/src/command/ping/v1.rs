@@ -1,4 +1,4 @@
-//! Checks for the v1 API.
+//! Checks whether a registry supports the v1 API.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub(super) struct Answer {
 }
 
 impl Api {
-    /// Checks a registry for the v1 API, unless only v2 was requested.
+    /// Pings the v1 API of a registry. Returns `None` if v2 was requested or detected.
     pub(super) async fn ping(
         self,
         client: &Client,

@@ -1,11 +1,11 @@
-//! Shares file descriptors among connections and blobs.
+//! Divides file descriptors between connections and blobs.
 
 use std::num::NonZeroUsize;
 
 use longshore_registry::RegistryLimits;
 
-/// Raises the limit of open files as far as the system allows, and divides it among connections and
-/// blobs.
+/// Raises the limit on open files as far as the system allows, and divides it between connections
+/// and blobs.
 pub(super) fn share(limits: &mut RegistryLimits) {
     if let Some(descriptors) = raise() {
         (limits.connections, limits.open_files) =
@@ -13,7 +13,8 @@ pub(super) fn share(limits: &mut RegistryLimits) {
     }
 }
 
-/// Gives each half of the files, up to the given limits, and keeps a reserve.
+/// Returns the limits for connections and files: each is half of the descriptors after a reserve,
+/// but at most the given limit.
 fn shared(
     descriptors: u64,
     connections: NonZeroUsize,
@@ -29,7 +30,7 @@ fn shared(
 fn raise() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // If this fails, the server accepts fewer connections at once.
+    // If this fails, the server accepts fewer simultaneous connections.
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
     getrlimit(Resource::Nofile).current
 }
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_are_shared_with_a_reserve() {
+    fn descriptors_are_divided_after_a_reserve() {
         let wanted = NonZeroUsize::new(4_096).unwrap();
         for (descriptors, half) in [(0, 1), (10, 2), (256, 64), (1_024, 448), (1 << 20, 4_096)] {
             let half = NonZeroUsize::new(half).unwrap();

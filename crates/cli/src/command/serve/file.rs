@@ -5,7 +5,7 @@ use std::path::Path;
 
 use longshore::{Error, ErrorKind, Result};
 
-/// Reads a whole file. It may be a symbolic link, as certificates often are, or a pipe.
+/// Reads a whole file. The path may be a symbolic link, as for many certificates, or a pipe.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let at = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound).at(path.display()),
@@ -20,5 +20,5 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// 4 MiB: 50,000 users, or any certificate chain.
+/// 4 MiB: enough for 50,000 users, or for any certificate chain.
 const LIMIT: u64 = 4 << 20;

@@ -9,23 +9,23 @@ use longshore_registry::RegistryBuilder;
 pub(super) struct LocationOptions {
     /// Start every `Location` with this URL of the registry.
     ///
-    /// Without it, `Location` has the host of the request and the scheme of the connection.
+    /// By default, `Location` has the host of the request and the scheme of the connection.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Read host and scheme from `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    /// Read the host and scheme from `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
     ///
-    /// Use this only behind a proxy that sets these headers and that clients cannot bypass.
+    /// Use this option only behind a proxy that sets these headers and that clients cannot bypass.
     #[arg(long, conflicts_with = "public_url")]
     trust_proxy: bool,
     /// Send every `Location` as a path, which works behind every proxy.
     ///
-    /// Some old clients cannot follow it (docker-registry-client-async, moby-distribution).
+    /// Some old clients cannot follow a path (docker-registry-client-async, moby-distribution).
     #[arg(long, conflicts_with_all = ["public_url", "trust_proxy"])]
     relative_locations: bool,
 }
 
 impl LocationOptions {
-    /// Returns true if clients reach the registry through a proxy that speaks TLS.
+    /// Returns true if clients reach the registry through a TLS proxy.
     pub(super) fn are_behind_tls(&self) -> bool {
         self.trust_proxy || self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }

@@ -1,7 +1,7 @@
 //! Metrics of a registry for Prometheus.
 //!
-//! Owns the counters, their text format, and the small server for it. Labels never contain values
-//! that clients choose, such as paths, names and users.
+//! Owns the counters, their text format, and the HTTP server for the metrics. Labels never contain
+//! values that clients choose, such as paths, names and users.
 //!
 //! Source: Prometheus, "Exposition formats", text format 0.0.4.
 
@@ -21,7 +21,7 @@ use longshore_registry::{Answered, Registry};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-/// Counters of finished requests. Clones share them.
+/// Counters of finished requests. Clones share the counters.
 #[derive(Clone, Default)]
 pub(super) struct Metrics(Arc<Mutex<Counts>>);
 
@@ -37,11 +37,11 @@ struct Counts {
 struct Kind {
     method: &'static str,
     route: &'static str,
-    /// The status, or 0 if the client disconnected first.
+    /// The status, or 0 if the client disconnected before the response.
     status: u16,
 }
 
-/// Current values.
+/// The current values of the gauges.
 struct Now {
     connections: usize,
     uploads: usize,
@@ -62,7 +62,7 @@ impl Metrics {
         counts.sent += answered.sent;
     }
 
-    /// Serves `GET /metrics` on a socket, forever.
+    /// Serves `GET /metrics` on a socket until the process ends.
     pub(super) async fn serve(self, socket: TcpListener, registry: Registry) {
         let connections = Arc::new(Semaphore::new(CONNECTION_LIMIT));
         loop {
@@ -113,7 +113,7 @@ impl Metrics {
     fn text(&self, now: &Now) -> String {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
-        page.metric("requests_total", "counter", "Finished requests; status 0: disconnected.");
+        page.metric("requests_total", "counter", "Finished requests; status 0 if disconnected.");
         for (Kind { method, route, status }, count) in &counts.requests {
             let labels = format!(r#"{{method="{method}",route="{route}",status="{status}"}}"#);
             page.sample("requests_total", &labels, count);
@@ -125,14 +125,14 @@ impl Metrics {
         if let Some(stored) = now.stored {
             page.single("stored_bytes", "gauge", "Bytes of blobs, manifests and uploads.", stored);
         }
-        page.metric("build_info", "gauge", "Always 1; the label has the version.");
+        page.metric("build_info", "gauge", "Always 1; the label is the version.");
         let version = concat!(r#"{version=""#, env!("CARGO_PKG_VERSION"), r#""}"#);
         page.sample("build_info", version, 1);
         page.0
     }
 }
 
-/// The metrics page so far.
+/// The text of a metrics page.
 struct Page(String);
 
 impl Page {
@@ -152,11 +152,11 @@ impl Page {
     }
 }
 
-/// The known methods; any other is counted as `other`.
+/// The known methods; any other method is counted as `other`.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"];
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-/// 16: one or two servers read the metrics, every few seconds.
+/// 16: usually, one or two servers read the metrics every few seconds.
 const CONNECTION_LIMIT: usize = 16;
-/// 10 s for a request and its reply of a few KiB.
+/// 10 s: for a request and a response of a few KiB.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

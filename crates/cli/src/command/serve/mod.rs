@@ -1,7 +1,7 @@
 //! `longshore serve`: runs the embedded registry.
 //!
-//! Reads the arguments and opens the socket; the registry does the rest. `users` and `tls` read
-//! files, and `watch` detects their changes.
+//! Parses the arguments and opens the socket. The crate `longshore_registry` answers the requests.
+//! `users` and `tls` read files, and `watch` detects changes to these files.
 
 mod descriptors;
 mod file;
@@ -42,33 +42,34 @@ Examples:
   longshore serve --listen 0.0.0.0:443 --users people --tls-cert host.pem --tls-key host.key
   longshore serve --public-url https://registry.example
 
-Prints its address, and stops cleanly on SIGTERM or Ctrl-C. Without --users, everyone who reaches \
-the address can read and write everything. -v logs each finished request to stderr, one line \
-each.")]
+The server prints its address, and stops cleanly on SIGTERM or Ctrl-C. Without --users, everyone \
+who can reach the address can read and write all content. -v logs one line for each finished \
+request to stderr.")]
 pub(crate) struct Arguments {
     /// Address to listen on; port 0 selects a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
-    /// Keep everything in this folder [default: ./registry].
+    /// Store all content in this folder [default: ./registry].
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     root: Option<PathBuf>,
-    /// Keep everything in memory until the registry stops.
+    /// Store all content in memory, until the registry stops.
     #[arg(long)]
     memory: bool,
     /// Admit only the users of this htpasswd file (`htpasswd -B`), each with full access. The file
     /// is read again when it changes.
     ///
     /// Each line is NAME:HASH, with a bcrypt hash. Reads require a password too. Without TLS,
-    /// passwords travel unencrypted: add --tls-cert and --tls-key on addresses other than loopback.
+    /// passwords are sent unencrypted: add --tls-cert and --tls-key on addresses other than
+    /// loopback.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsOptions,
     /// Serve metrics for Prometheus at http://ADDRESS/metrics; port 0 selects a free port.
     ///
-    /// They count requests by method, kind of path and status, bytes in and out, connections,
-    /// uploads and stored bytes. They contain no repositories or users. Anyone who can reach the
-    /// address can read them.
+    /// The metrics count requests (by method, kind of path and status), received and sent bytes,
+    /// connections, uploads and stored bytes. They contain no names of repositories or users.
+    /// Anyone who can reach the address can read the metrics.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     /// Refuse all deletions.
@@ -81,14 +82,14 @@ pub(crate) struct Arguments {
     /// mirrored platform.
     #[arg(long)]
     allow_missing: bool,
-    /// Refuse blobs larger than this, such as 500MB or 10GiB.
+    /// Refuse blobs larger than this size, such as 500MB or 10GiB.
     #[arg(long, value_name = "SIZE")]
     max_blob_size: Option<Size>,
     /// Refuse uploads and manifests that would exceed this total size.
     ///
     /// The total includes unfinished uploads and the announced sizes of requests in progress. A
-    /// slow client can reserve that space as long as it sends 60 KiB a minute; restrict access with
-    /// --users.
+    /// slow client can reserve such space as long as it sends 60 KiB a minute. To restrict access,
+    /// add --users.
     #[arg(long, value_name = "SIZE")]
     max_total_size: Option<Size>,
     #[command(flatten)]
@@ -118,7 +119,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
         None => longshore_registry::serve(socket, registry, termination()).await?,
     }
-    say("ended");
+    say("stopped");
     Ok(())
 }
 
@@ -145,7 +146,7 @@ fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
     limits.blob_size = arguments.max_blob_size.map_or(limits.blob_size, |size| size.0);
     limits.total_size = arguments.max_total_size.map(|size| size.0);
     let builder = if arguments.metrics.is_some() {
-        // There is no limit, but the total size is counted for the metrics.
+        // The total size is counted for the metrics, even without a limit.
         limits.total_size.get_or_insert(u64::MAX);
         let counts = counts.clone();
         builder.on_answered(move |answered| counts.add(answered))
@@ -180,12 +181,12 @@ fn watched_certificate(pair: tls::Pair) -> Result<Current> {
     Ok(current)
 }
 
-/// Warns if passwords travel unencrypted. A trusted proxy or an https public URL counts as TLS.
+/// Warns if passwords are sent unencrypted. A trusted proxy or an https public URL counts as TLS.
 fn warn(arguments: &Arguments) {
     let is_encrypted = arguments.tls.pair().is_some() || arguments.location.are_behind_tls();
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {
         message::warn(format_args!(
-            "passwords travel to {} unencrypted; add --tls-cert and --tls-key",
+            "passwords are sent to {} unencrypted; add --tls-cert and --tls-key",
             arguments.listen
         ));
     }

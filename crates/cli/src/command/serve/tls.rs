@@ -1,4 +1,4 @@
-//! A listener that speaks TLS.
+//! A TLS listener.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::file;
 /// Paths of the certificate and its key.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TlsOptions {
-    /// Use only TLS, with this certificate and its intermediate certificates (PEM). The file is
+    /// Serve only TLS, with this certificate and its intermediate certificates (PEM). The file is
     /// read again when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -60,7 +60,7 @@ impl Pair {
         let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| {
             let is_encrypted = key.windows(ENCRYPTED.len()).any(|w| w == ENCRYPTED);
             let problem = if is_encrypted {
-                "the private key is encrypted; expected one without a password"
+                "the private key is encrypted; expected a key without a password"
             } else {
                 "no private key in PEM"
             };
@@ -72,8 +72,8 @@ impl Pair {
             .map_err(|e| match e {
                 rustls::Error::InconsistentKeys(_) => Error::new(ErrorKind::Invalid)
                     .at(self.key.display())
-                    .detail(format!("not the key of {}", self.certificate.display())),
-                e => unreadable(&self.certificate, "certificate and key cannot be used", e),
+                    .detail(format!("the key does not match {}", self.certificate.display())),
+                e => unreadable(&self.certificate, "the certificate and key cannot be used", e),
             })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))

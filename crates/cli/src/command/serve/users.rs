@@ -7,7 +7,7 @@ use longshore_registry::Htpasswd;
 
 use super::file;
 
-/// Users from a file, read again when it changes.
+/// Users from a file, which is read again when it changes.
 #[derive(Clone)]
 pub(super) struct Users {
     file: PathBuf,

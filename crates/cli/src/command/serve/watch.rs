@@ -10,7 +10,7 @@ use crate::message;
 
 /// Files, and their state when they were last read.
 ///
-/// Create it before the first read, so that it misses no change.
+/// Create a `Watch` before the first read of the files, so that no change is missed.
 pub(super) struct Watch {
     files: Vec<PathBuf>,
     read: Vec<Option<Stamp>>,
@@ -115,7 +115,7 @@ mod tests {
         let files = [file.path().to_owned()];
         let before = look(&files);
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        // The file system's clock may lag by some milliseconds.
+        // The file system's clock may lag by a few milliseconds.
         while look(&files) == before {
             assert!(std::time::Instant::now() < deadline);
             std::fs::set_permissions(&files[0], std::fs::Permissions::from_mode(0o644)).unwrap();

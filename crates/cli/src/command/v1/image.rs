@@ -19,7 +19,7 @@ Examples:
   longshore v1 ancestry old.example:5000/busybox:latest
   longshore v1 ancestry old.example:5000 --id 9e89cc6f…")]
 pub(crate) struct Chosen {
-    /// The repository and tag; with --id, the registry is enough.
+    /// The repository and tag; with --id, the registry is sufficient.
     #[arg(value_name = "IMAGE")]
     place: Place,
     /// The image's id, instead of a tag.
@@ -58,7 +58,7 @@ Examples:
 pub(crate) struct Layer {
     #[command(flatten)]
     chosen: Chosen,
-    /// File to write, created once it is complete.
+    /// File to write, which appears only when it is complete.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -111,7 +111,7 @@ pub(crate) struct PushJson {
 /// The arguments of `longshore v1 push-layer`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-To complete an upload, pass --image-json: the command then sends the checksum of JSON and \
+To complete an upload, pass --image-json: the command then sends the checksum of the JSON and the \
 layer.
 
 Example:

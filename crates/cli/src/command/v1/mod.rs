@@ -1,5 +1,5 @@
-//! The v1 API, for registries that support no other. This module has the commands for repositories,
-//! `image` those for images.
+//! Commands for registries that support only the v1 API. This module has the commands for
+//! repositories, and `image` has the commands for images.
 
 mod image;
 mod place;
@@ -55,7 +55,7 @@ Example:
     Layer(image::Layer),
     /// Point a tag at an image.
     Tag(SetTag),
-    /// Remove a tag; the image stays.
+    /// Remove a tag, but keep the image.
     #[command(after_help = "\
 Example:
   longshore v1 untag old.example:5000/busybox:v1")]
@@ -89,7 +89,7 @@ Examples:
 pub(crate) struct Search {
     /// The registry.
     registry: RegistryName,
-    /// The words to search for [default: list everything].
+    /// The words to search for [default: list all repositories].
     #[arg(default_value = "")]
     words: String,
     /// Print at most N repositories.
@@ -194,7 +194,7 @@ async fn set_tag(context: &Context, set: &SetTag) -> Result<()> {
     let repository = set.place.repository(context, &set.asking, Access::Write).await?;
     repository.set_tag(&tag, &set.id).await?;
     let change = serde_json::json!({ "tag": tag, "id": set.id });
-    context.output().changed(format_args!("{tag} names {}", set.id), &change)
+    context.output().changed(format_args!("{tag} points at {}", set.id), &change)
 }
 
 async fn untag(context: &Context, untag: &InRepository) -> Result<()> {

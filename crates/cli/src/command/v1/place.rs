@@ -1,4 +1,4 @@
-//! Names at a v1 registry, and access to them.
+//! Names at a v1 registry, and access to repositories and images.
 
 use std::str::FromStr;
 
@@ -18,7 +18,8 @@ pub(super) enum Place {
 /// Options for registries behind an index.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Asking {
-    /// Treat the registry as an index: get a token from it, and use the endpoint that it names.
+    /// Treat the registry as an index: get a token from the index, and use the endpoint in the
+    /// index's reply.
     #[arg(long)]
     index: bool,
     /// Accept an endpoint on any host, not only on the index's host.
@@ -32,7 +33,10 @@ impl Place {
         self.stated_tag().unwrap_or_else(Tag::latest)
     }
 
-    /// Returns the tag; it must be in the text.
+    /// Returns the tag.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the text has no tag.
     pub(super) fn explicit_tag(&self) -> Result<Tag, ParseError> {
         let reason = "the tag is missing; write REGISTRY/REPOSITORY:TAG";
         self.stated_tag().ok_or_else(|| ParseError::new("tag", &self.to_string(), reason))
@@ -85,7 +89,7 @@ impl Place {
         }
     }
 
-    /// Opens the image with this id, else the one that the tag points at.
+    /// Opens the image with this id, or else the image that the tag points at.
     pub(super) async fn image(
         &self,
         context: &Context,
@@ -116,7 +120,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Parses only full names: short names mean Docker Hub, which has removed the v1 API.
+/// Parses only full names, because short names refer to Docker Hub, which has removed the v1 API.
 impl FromStr for Place {
     type Err = ParseError;
 

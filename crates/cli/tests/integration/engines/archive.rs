@@ -54,7 +54,7 @@ pub(super) fn stored(archive: &Path, format: Format) -> BTreeSet<Stored> {
     }
 }
 
-/// The members of a tar.
+/// The files and links in a tar.
 struct Members {
     files: HashMap<PathBuf, Vec<u8>>,
     links: HashMap<PathBuf, PathBuf>,

@@ -1,4 +1,4 @@
-//! containerd, through its client `ctr`.
+//! Tests with containerd, controlled through its client `ctr`.
 
 use std::path::Path;
 
@@ -98,7 +98,7 @@ fn containerd_authenticates_with_a_password() {
 #[test]
 fn containerd_trusts_the_ca_in_certs_d() {
     let (engine, site) = (Containerd::start(), Site::with_tls("127.0.0.1"));
-    // containerd uses plain HTTP on loopback unless this file says otherwise.
+    // containerd uses plain HTTP on loopback unless this file configures HTTPS.
     let (registry, authority) = (format!("https://{}", site.name), site.authority());
     let hosts =
         format!("server = '{registry}'\n[host.'{registry}']\nca = '{}'\n", authority.display());

@@ -1,4 +1,4 @@
-//! Docker Engine.
+//! Tests with Docker Engine.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn dockerd_loads_an_archive_that_longshore_copied() {
 }
 
 #[test]
-fn archives_of_dockerd_go_through_pipes_to_a_registry_and_back() {
+fn archives_of_dockerd_are_piped_to_a_registry_and_back() {
     let (engine, site) = (Docker::start(), Site::open());
     let packed = Packed::new(&site.program, 1);
     let (app, new) = (site.reference("app:v1"), site.reference("new:v2"));

@@ -1,5 +1,5 @@
-//! Container engines: they pull, push, save and load the same images as longshore, compared by the
-//! bytes of each layer.
+//! Tests that container engines pull, push, save and load the same images as longshore. Images are
+//! compared by the bytes of their layers.
 
 mod archive;
 mod containerd;
@@ -15,7 +15,7 @@ use longshore_testkit::peer::Finished;
 use archive::{Format, Stored, stored};
 use site::{Packed, Site};
 
-/// A container engine, controlled by its own commands.
+/// A container engine, controlled through its own commands.
 trait Engine {
     /// Pulls from a registry, with the credentials and the CA certificate that it requires.
     fn pull(&self, site: &Site, reference: &str) -> Finished;
@@ -33,7 +33,7 @@ trait Engine {
     fn load(&self, archive: &Path) -> Vec<String>;
 }
 
-/// Checks that the engine pulls an image from `serve`, and that its push is the same image.
+/// Checks that the engine pulls an image from `longshore serve` and pushes the same image.
 fn pulls_and_pushes(engine: &impl Engine, site: &Site) {
     let packed = Packed::new(&site.program, 1);
     let (app, back) = (site.reference("team/app:v1"), site.reference("back/app:v2"));
@@ -51,7 +51,7 @@ fn pulls_and_pushes(engine: &impl Engine, site: &Site) {
     assert_eq!(stored(&pushed, Format::Docker), BTreeSet::from([packed.stored]));
 }
 
-/// Checks that images stay the same from the engine's archive through our registry into an archive
+/// Checks that images stay the same from the engine's archive, through our registry, to an archive
 /// that the engine loads.
 fn keeps_what_it_saved(engine: &impl Engine, format: Format, images: &[&str]) {
     let site = Site::open();

@@ -1,4 +1,4 @@
-//! Podman.
+//! Tests with Podman.
 
 use std::path::Path;
 
@@ -60,7 +60,7 @@ fn admitted(site: &Site, command: &str, reference: &str) -> Vec<String> {
     words
 }
 
-/// Returns the option for the file where `podman login` stores credentials.
+/// Returns the path of the file where `podman login` stores credentials.
 fn credentials(site: &Site) -> String {
     site.program.path("auth.json").display().to_string()
 }

@@ -11,7 +11,7 @@ use super::archive::Stored;
 use crate::program::{Program, Server};
 use crate::transfers::layout;
 
-/// A registry served by the program, and the data for access to it.
+/// A registry served by the program, with its credentials and certificates.
 pub(super) struct Site {
     pub(super) program: Program,
     server: Server,
@@ -29,7 +29,7 @@ impl Site {
         Self::serving(Program::new(), &[])
     }
 
-    /// Starts a registry with the user `ann`. The program has her password.
+    /// Starts a registry with the user `ann`. The program stores the password.
     pub(super) fn with_users() -> Self {
         let program = Program::new();
         std::fs::write(program.path("people"), format!("ann:{SECRET}\n")).unwrap();
@@ -40,7 +40,7 @@ impl Site {
         Self { user: Some(("ann", "secret")), ..site }
     }
 
-    /// Starts a registry that uses TLS, under this host name of this machine.
+    /// Starts a registry that uses TLS, with a certificate for this host name.
     pub(super) fn with_tls(host: &str) -> Self {
         let (program, authority) = (Program::new(), Authority::new());
         let pair = authority.issue(&[host]);
@@ -99,7 +99,7 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Packs an image with gzip layers only, because not every engine unpacks zstd; `seed`
+    /// Packs an image with gzip layers only, because some engines cannot unpack zstd. `seed`
     /// determines the content.
     pub(super) fn new(program: &Program, seed: u64) -> Self {
         let own = random::bytes(seed, 3000);

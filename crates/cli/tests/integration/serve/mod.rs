@@ -26,7 +26,7 @@ struct Reply {
     body: String,
 }
 
-/// Sends a request over a new connection: `METHOD PATH`, and headers.
+/// Sends a request (`METHOD PATH`, headers and body) over a new connection.
 fn ask(address: &str, request: &str, headers: &[&str], body: &[u8]) -> Reply {
     ask_over(&mut TcpStream::connect(address).unwrap(), request, headers, body)
 }
@@ -45,7 +45,7 @@ fn ask_over(
         head += &format!("Content-Length: {}\r\n", body.len());
     }
     stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
-    // A server that refuses early may close the connection before it has read everything.
+    // A server that refuses a request early may close the connection before it has read the body.
     stream.write_all(body).ok();
     stream.flush().ok();
     let mut answer = Vec::new();

@@ -8,7 +8,7 @@ use super::{ask, basic, eventually, post};
 use crate::program::{DEADLINE, Program, Server};
 
 /// Returns every sample of the metrics page, with its labels. Checks each line: the help and the
-/// type of a metric appear once, before its samples; a sample is a name, labels and a number.
+/// type of a metric appear once, before its samples. A sample is a name, labels and a number.
 fn samples(server: &Server) -> BTreeMap<String, f64> {
     let line = server.process.wait_for("metrics at ", DEADLINE).unwrap();
     let url = line.rsplit(' ').next().unwrap();
@@ -54,7 +54,7 @@ fn metrics_count_requests_bytes_and_stored_content() {
     assert_eq!(ask(address, "GET /v2/absent/tags/list", &[], b"").status, 404);
     let request = |labels: &str| format!("longshore_requests_total{{{labels}}}");
     // The server counts a request shortly after the client has the whole reply.
-    eventually("everything is counted", || {
+    eventually("all requests are counted", || {
         let found = samples(&server);
         let requests = found.iter().filter(|(name, _)| name.starts_with("longshore_requests"));
         requests.map(|(_, count)| count).sum::<f64>() >= 6.0
@@ -81,7 +81,7 @@ fn metrics_count_requests_bytes_and_stored_content() {
 
     let _open = std::net::TcpStream::connect(address).unwrap();
     eventually("a connection", || samples(&server)["longshore_connections"] == 1.0);
-    assert_eq!(ask(address, "GET /metrics", &[], b"").status, 404, "no metrics here");
+    assert_eq!(ask(address, "GET /metrics", &[], b"").status, 404, "metrics are not served here");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn open_files(id: u32) -> usize {
     std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
-/// Opens more streams than the process may open files, each for a blob, and reads none of them.
+/// Requests a blob on more streams than the process may open files, and reads none of the replies.
 #[tokio::test]
 async fn unread_streams_do_not_exhaust_memory_or_open_files() {
     let program = Program::new();

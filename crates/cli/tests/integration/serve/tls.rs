@@ -1,4 +1,4 @@
-//! `serve --tls-cert --tls-key`.
+//! Tests of `serve --tls-cert --tls-key`.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn serve(program: &Program) -> Server {
     program.serve_with(None, &["--tls-cert", "host.pem", "--tls-key", "host.key"])
 }
 
-/// Connects, and expects a certificate of this authority; the handshake takes place with the first
+/// Opens a TLS connection that trusts only this authority. The handshake takes place with the first
 /// byte.
 fn connect(
     address: &str,
@@ -55,7 +55,7 @@ fn serve_speaks_only_tls_and_a_stalled_handshake_blocks_no_client() {
     write(&program, &authority.for_loopback());
     let server = serve(&program);
     let address = &server.address;
-    // This client never sends anything.
+    // This client sends nothing.
     let _silent = TcpStream::connect(address).unwrap();
     for protocol in ["h2", "http/1.1"] {
         let mut stream = connect(address, &authority, protocol);
@@ -83,7 +83,7 @@ fn a_changed_certificate_is_loaded_and_a_broken_one_is_ignored() {
 
     write(&program, &Pair { key: first.for_loopback().key, ..first.for_loopback() });
     let told = server.process.wait_for("warning", DEADLINE).unwrap();
-    assert!(told.contains("host.key: not the key of host.pem"), "{told}");
+    assert!(told.contains("host.key: the key does not match host.pem"), "{told}");
     assert!(told.contains("still using the previous"), "{told}");
     assert!(is_of(&server, &second));
     // The server still watches the files.
@@ -99,7 +99,7 @@ fn an_unusable_certificate_or_key_is_refused_at_startup() {
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     for (certificate, key, told) in [
-        (certificate.as_str(), other.key.as_str(), "host.key: not the key of host.pem"),
+        (certificate.as_str(), other.key.as_str(), "host.key: the key does not match host.pem"),
         (&certificate, &certificate, "host.key: no private key in PEM"),
         (&certificate, encrypted, "host.key: the private key is encrypted"),
         (&key, &key, "host.pem: no certificate in PEM"),

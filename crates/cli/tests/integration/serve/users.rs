@@ -1,4 +1,4 @@
-//! `serve --users`.
+//! Tests of `serve --users`.
 
 use std::process::Command;
 
@@ -53,7 +53,7 @@ fn a_changed_users_file_is_loaded_and_a_broken_one_is_ignored() {
     assert_eq!(status("ann", "secret"), 200);
     std::fs::write(&people, USERS.replace("ann:", "eve:")).unwrap();
     eventually("eve has access", || status("eve", "secret") == 200);
-    assert_eq!(status("ann", "secret"), 401, "although her password was remembered");
+    assert_eq!(status("ann", "secret"), 401, "the removed user is refused");
 
     std::fs::write(&people, "eve:{SHA}nonsense=\n").unwrap();
     let told = server.process.wait_for("warning", DEADLINE).unwrap();
@@ -76,7 +76,7 @@ fn a_users_file_with_hashes_other_than_bcrypt_is_refused_at_startup() {
         ("ann:$apr1$a$secret\n", "people: line 1: ann has an MD5 (apr1) hash; expected a bcrypt"),
         ("\nann:secret\n", "people: line 2: ann has a plain password"),
         ("ann\n", "people: line 1: expected NAME:HASH"),
-        ("", "people: it has no users"),
+        ("", "people: no users"),
     ] {
         std::fs::write(program.path("people"), content).unwrap();
         let e = program.fails(1, "serve --root never --users people");
@@ -99,7 +99,7 @@ fn serve_warns_of_passwords_over_plain_http_beyond_loopback() {
         (&["--listen", "0.0.0.0:0", "--users", "people", "--trust-proxy"], false),
     ] {
         let server = program.start_server(None, options);
-        let warning = "passwords travel to 0.0.0.0:0 unencrypted";
+        let warning = "passwords are sent to 0.0.0.0:0 unencrypted";
         if warned {
             assert!(server.process.wait_for(warning, DEADLINE).is_some());
         } else {

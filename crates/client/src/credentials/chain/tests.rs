@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::*;
 
-/// A home directory with an entry for `r.example` in every file, each for a different user.
+/// A home directory whose files each have an entry for `r.example`, with a different user in each.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -89,7 +89,7 @@ async fn files_are_searched_in_order() {
     home.remove(".docker/config.json");
     assert_eq!(user(&environment).await, "runtime");
     home.write("named.json", "{}");
-    assert_eq!(user(&named).await, "netrc", "the named file takes the place of podman's");
+    assert_eq!(user(&named).await, "netrc", "the named file replaces podman's files");
     home.remove("run/containers/auth.json");
     assert_eq!(user(&environment).await, "podman");
     let xdg = environment.clone().with("XDG_CONFIG_HOME", home.path("xdg"));
@@ -104,7 +104,7 @@ async fn files_are_searched_in_order() {
 }
 
 #[tokio::test]
-async fn look_returns_the_sources_without_an_entry_in_order() {
+async fn look_returns_the_results_of_the_queried_sources_in_order() {
     let home = Home::new();
     home.write(".docker/config.json", &auths("o.example", "x"));
     home.remove("run/containers/auth.json");

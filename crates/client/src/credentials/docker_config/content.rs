@@ -1,4 +1,4 @@
-//! The JSON document: parses and writes it, and finds matching entries.
+//! Parses and writes the JSON document, and finds matching entries.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -13,7 +13,7 @@ use super::entry;
 use crate::credentials::permission::warn_if_open;
 use crate::credentials::{CredentialKey, InsecureUse, RegistryPattern};
 
-/// The parsed document, including fields that longshore does not know. `Debug` shows no secrets.
+/// The parsed document, including fields that longshore does not use. `Debug` shows no secrets.
 #[derive(Clone)]
 pub(super) struct Content {
     root: Map<String, Value>,
@@ -27,7 +27,7 @@ pub(super) enum Place<'a> {
     Helper { name: &'a str, everything: bool, insecure_use: InsecureUse },
 }
 
-/// The order of equally specific places.
+/// The search order of equally specific places.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Helper,
@@ -62,7 +62,7 @@ impl Content {
         Ok(content)
     }
 
-    /// Parses the document; `name` is its name in errors.
+    /// Parses the document. `name` is the document's name in errors.
     pub(super) fn parse(text: &[u8], name: &Path) -> Result<Self> {
         let invalid =
             |clause: String| Error::new(ErrorKind::Invalid).at(name.display()).detail(clause);
@@ -89,7 +89,7 @@ impl Content {
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         let io = |e| Error::io(path, e);
         if fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
-            let link = "it is a symbolic link, and longshore does not write through links";
+            let link = "the file is a symbolic link, and longshore does not write through links";
             return Err(io(std::io::Error::other(link)));
         }
         let mut file = TempFile::create(folder(path)?)?.private();
@@ -107,7 +107,8 @@ impl Content {
     ) -> Vec<Place<'_>> {
         let mut places = Vec::new();
         let keys = self.auths().filter_map(|(key, _)| CredentialKey::parse(key).ok());
-        // An entry for a path permits nothing for a helper's credential of the whole registry.
+        // An entry for a path does not apply to a helper's credential, which is for the whole
+        // registry.
         let registry_keys = keys.filter(|key| key.fits(registry, None).is_some());
         let insecure_use = registry_keys.map(|key| key.insecure_use()).max().unwrap_or_default();
         for (key, name) in self.helpers() {
@@ -166,7 +167,7 @@ impl Content {
         self.auths().any(|(known, _)| is_same(known, key))
     }
 
-    /// Adds an entry, replacing those under the same key.
+    /// Adds an entry, and replaces all entries under the same key.
     pub(super) fn put(&mut self, key: &CredentialKey, entry: Value) {
         self.remove(key);
         let mut auths = self.take_auths();
@@ -223,7 +224,8 @@ fn is_wildcard_of(key: &str, registry: &RegistryName) -> bool {
     key.starts_with("*.") && RegistryPattern::glob(key).is_ok_and(|glob| glob.matches(registry))
 }
 
-/// Returns the folder of a file. Creates it, accessible to its owner only, if it does not exist.
+/// Returns the folder of a file. If the folder does not exist, creates it with access for its owner
+/// only.
 pub(super) fn folder(path: &Path) -> Result<&Path> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_private(folder).map_err(|e| Error::io(path, e))?;

@@ -1,5 +1,5 @@
-//! The lock that serializes changes of a file: only one login at a time reads, changes and replaces
-//! it.
+//! The lock that serializes changes to a file: only one program at a time reads, changes and
+//! replaces the file.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -14,9 +14,10 @@ use crate::waiting::report_if_long;
 /// folders.
 pub(super) struct FolderLock(#[expect(dead_code, reason = "held until dropped")] Option<File>);
 
-/// Waits for the lock of a folder. Other programs that use this library respect it.
+/// Waits for the lock of a folder. Other programs that use this library wait for the same lock.
 ///
-/// It locks the folder, because the file itself is replaced, and a lock file would be left behind.
+/// The lock is on the folder: a change replaces the file itself, and a lock file would be left
+/// behind.
 ///
 /// # Errors
 /// [`Timeout`](ErrorKind::Timeout) after ten seconds.
@@ -61,7 +62,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _held = lock_folder(folder.path()).await.unwrap();
         let reported = longshore_testkit::wait_log::WaitLog::listen();
-        let Err(error) = lock_folder(folder.path()).await else { panic!("two locks at once") };
+        let Err(error) = lock_folder(folder.path()).await else {
+            panic!("the folder was locked twice")
+        };
         assert_eq!(error.kind(), ErrorKind::Timeout);
         let folder = folder.path().display();
         let line =

@@ -1,5 +1,5 @@
-//! Docker's `config.json` and podman's `auth.json`: finds credentials, stores logins and removes
-//! them.
+//! Docker's `config.json` and podman's `auth.json`: finds credentials, and stores and removes
+//! logins.
 
 mod content;
 mod entry;
@@ -17,9 +17,9 @@ use crate::environment::Environment;
 /// The credentials in a `config.json` or `auth.json`.
 ///
 /// The file is read once. A missing file counts as empty. The most specific entry for a repository
-/// wins: first the longest path; for equal paths first `credHelpers`, then `auths`, then a helper
-/// for `*.example.com`; last `credsStore`, the helper for all registries. A helper without an entry
-/// is skipped.
+/// wins, which is the entry with the longest path. For equal paths, the order is `credHelpers`,
+/// `auths`, a helper for `*.example.com`, and `credsStore`, the helper for all registries. A helper
+/// without an entry is skipped.
 ///
 /// Source: Docker CLI, "docker login", configuration file; containers-auth.json(5).
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct DockerConfig {
 pub enum StoredIn {
     /// The file itself.
     File,
-    /// A credential helper, with its program's name.
+    /// A credential helper, given by the name of its program.
     Helper(String),
 }
 
@@ -56,7 +56,7 @@ impl DockerConfig {
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         match Self::path_in(environment) {
             Some(path) => Self::load_from(path),
-            // Without a home directory, there is no file. A write fails and states this reason.
+            // Without a home directory, there is no file to load.
             None => Self::from_json(b"", FILE_NAME),
         }
     }
@@ -64,8 +64,8 @@ impl DockerConfig {
     /// Loads the file at `path`.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it exists and cannot be read; [`Invalid`](ErrorKind::Invalid) if it
-    /// is not a JSON object. Both name the file and do not quote it.
+    /// [`Io`](ErrorKind::Io) if the file exists but cannot be read. [`Invalid`](ErrorKind::Invalid)
+    /// if the file is not a JSON object. Both errors name the file, and do not quote its content.
     pub fn load_from(path: impl Into<PathBuf>) -> Result<Self> {
         let name = path.into();
         let content = Content::read(&name)?;
@@ -74,7 +74,7 @@ impl DockerConfig {
 
     /// Parses the text of a `config.json` from elsewhere, such as `DOCKER_AUTH_CONFIG`.
     ///
-    /// - `name`: its name in errors.
+    /// - `name`: the name of the text in errors.
     ///
     /// # Errors
     /// Same as [`load_from`](Self::load_from).
@@ -84,8 +84,8 @@ impl DockerConfig {
         Ok(Self { name, content, helpers: Helpers::from_environment(&Environment::from_process()) })
     }
 
-    /// Returns the path of Docker's file: in the folder that `DOCKER_CONFIG` names, else in
-    /// `~/.docker`.
+    /// Returns the path of Docker's `config.json`, in the folder that `DOCKER_CONFIG` names, else
+    /// in `~/.docker`.
     #[must_use]
     pub fn path_in(environment: &Environment) -> Option<PathBuf> {
         let folder = environment.path("DOCKER_CONFIG");
@@ -106,15 +106,16 @@ impl DockerConfig {
         &self.name
     }
 
-    /// Stores a user and password for a registry, and replaces the old entry. Stores them in the
-    /// credential helper that the file names for the registry, else in the file.
+    /// Stores a user and password for a registry, and replaces the old entry. The login is stored
+    /// in the credential helper that the file names for the registry, else in the file.
     ///
-    /// The file is replaced atomically and is then readable by its owner only. All its other
-    /// content is kept.
+    /// The file is replaced atomically, and is then readable by its owner only. The other content
+    /// of the file is kept.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if a helper would have to store an entry for a path
-    /// below a registry; [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
+    /// below a registry. [`Io`](ErrorKind::Io) if the file cannot be written. The error of the
+    /// helper if it fails.
     pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn> {
         let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
             let entry = entry::of(login);
@@ -123,22 +124,23 @@ impl DockerConfig {
         };
         if key.path().is_some() {
             return Err(Error::new(ErrorKind::Unsupported).at(self.name.display()).detail(format!(
-                "{} is stored by the credential helper \"{name}\", which stores only whole registries",
+                "{} uses the credential helper \"{name}\", which stores logins only for whole registries",
                 key.registry()
             )));
         }
         let helper = self.helper(&name)?;
         helper.store(key.registry(), login).await?;
-        // Docker does the same: an empty entry means that the helper has the login.
+        // As in Docker, an empty entry means that the helper stores the login.
         self.change(|content| content.put(key, serde_json::json!({}))).await?;
         Ok(StoredIn::Helper(helper.program().to_owned()))
     }
 
-    /// Removes the entry of a registry, or of a path below it, in every spelling of its key, from
-    /// the file and from its credential helper. Returns true if there was one.
+    /// Removes the entry of a registry, or of a path below a registry, from the file and from the
+    /// credential helper. Entries under other spellings of the key are also removed. Returns true
+    /// if there was an entry.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
+    /// [`Io`](ErrorKind::Io) if the file cannot be written. The error of the helper if it fails.
     pub async fn remove(&mut self, key: &CredentialKey) -> Result<bool> {
         let mut known = self.content.has(key);
         if key.path().is_none()
@@ -179,7 +181,7 @@ impl DockerConfig {
             }
             Place::Helper { name, everything, insecure_use } => {
                 let helper = self.helper(name)?;
-                // Anonymous requests must work although the helper for all registries is not
+                // Anonymous requests must work even if the helper for all registries is not
                 // installed.
                 if *everything && !helper.is_installed() {
                     return Ok(Credential::anonymous(format_args!(
@@ -192,7 +194,7 @@ impl DockerConfig {
                 Ok(match found {
                     Some(found) => found.with_insecure_use(*insecure_use),
                     None => Credential::anonymous(format_args!(
-                        "{helper}, which {file} names, has no entry for it"
+                        "{helper}, which {file} names, has no entry for {registry}"
                     )),
                 })
             }

@@ -69,8 +69,9 @@ async fn entries_are_found_under_each_spelling_of_their_key() {
 }
 
 #[tokio::test]
-async fn the_entries_of_docker_registry_client_async_are_found() {
-    // Its vectors say `port` and `port2`; a port is a number here.
+async fn entries_from_the_tests_of_docker_registry_client_async_are_found() {
+    // The test vectors of docker-registry-client-async have `port` and `port2`. Here, a port must
+    // be a number.
     let text = r#"{"auths":{"endpoint:1000":{"auth":"dXNlcm5hbWU6cGFzc3dvcmQ="},
         "https://endpoint2:2000/v1/":{"auth":"dXNlcm5hbWUyOnBhc3N3b3JkMg=="}},
         "HttpHeaders":{"User-Agent":"Docker-Client/18.09.1 (linux)"}}"#;
@@ -121,7 +122,7 @@ async fn tokens_take_precedence_over_passwords() {
 }
 
 #[tokio::test]
-async fn the_longest_path_wins() {
+async fn the_entry_with_the_longest_path_is_used() {
     let entry = |pair: &str| format!(r#"{{"auth":"{}"}}"#, BASE64.encode(pair));
     let text = format!(
         r#"{{"auths":{{"r.example":{},"r.example/a":{},"r.example/a/b":{},"index.docker.io/me":{}}}}}"#,
@@ -172,7 +173,7 @@ async fn an_error_names_a_malformed_file_and_does_not_quote_it() {
 }
 
 #[tokio::test]
-async fn a_malformed_entry_fails_for_its_own_registry_only() {
+async fn a_malformed_entry_is_an_error_for_its_own_registry_only() {
     for bad in ["s3cret!", "czNjcmV0", "czNjcmV0OgA=", "czNjcmV0OgpY"] {
         let text = format!(r#"{{"auths":{{"r.example":{{"auth":"{bad}"}}}}}}"#);
         let config = DockerConfig::from_json(text.as_bytes(), "x").unwrap();
@@ -340,7 +341,7 @@ mod with_helpers {
         let own = |key: &str| format!("\"credHelpers\":{{\"{key}\":\"all\"}}");
         for (text, expected) in [
             (auths("http://r.example"), InsecureUse::Anywhere),
-            // As Docker writes it.
+            // Docker writes an entry with this key.
             (auths("r.example"), InsecureUse::ThisMachine),
             (own("r.example"), InsecureUse::ThisMachine),
             (auths("https://r.example"), InsecureUse::Nowhere),

@@ -1,4 +1,4 @@
-//! Credential helpers: programs that store passwords outside of files.
+//! Credential helpers: programs that store credentials, for example in a keychain.
 //!
 //! Implements the protocol of `docker-credential-<name>`.
 
@@ -25,8 +25,8 @@ pub struct Helpers {
 }
 
 impl Helpers {
-    /// Returns the search path in the variable `PATH`, with a time limit of 30 s per call, because
-    /// some helpers prompt a person.
+    /// Returns the search path in the variable `PATH`. The time limit is 30 s per call, because
+    /// some helpers prompt the user.
     #[must_use]
     pub fn from_environment(environment: &Environment) -> Self {
         let path = environment.var("PATH").unwrap_or_default().to_owned();
@@ -44,7 +44,7 @@ impl Helpers {
 /// A credential helper, `docker-credential-<name>`.
 ///
 /// Each call runs the program once, without a shell, over standard input and output. A program that
-/// exceeds the time limit is killed. At most 64 KiB of its output are read.
+/// exceeds the time limit is killed. At most 64 KiB of the output are read.
 ///
 /// Source: docker-credential-helpers, "Development".
 #[derive(Clone)]
@@ -57,14 +57,14 @@ impl CredentialHelper {
     /// Makes a helper from its name.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the name is not 1 to 128 characters from letters, digits,
+    /// [`Invalid`](ErrorKind::Invalid) if the name does not consist of 1 to 128 letters, digits,
     /// `.`, `_` and `-`.
     pub fn new(name: &str, helpers: &Helpers) -> Result<Self> {
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(good) {
             return Err(Error::new(ErrorKind::Invalid)
                 .at("the name of a credential helper")
-                .detail("it has 1 to 128 letters, digits, '.', '_' and '-' only"));
+                .detail("expected 1 to 128 letters, digits, '.', '_' and '-'"));
         }
         Ok(Self { program: format!("docker-credential-{name}"), helpers: helpers.clone() })
     }
@@ -81,13 +81,14 @@ impl CredentialHelper {
         self.find().is_some()
     }
 
-    /// Gets the credential for a registry; `None` if the helper has none. The user name `<token>`
-    /// marks an identity token.
+    /// Returns the credential for a registry, or `None` if the helper has none. The user name
+    /// `<token>` marks an identity token.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such program;
-    /// [`Timeout`](ErrorKind::Timeout) if it takes too long; [`Io`](ErrorKind::Io) or
-    /// [`Protocol`](ErrorKind::Protocol) if it fails otherwise.
+    /// [`NotFound`](ErrorKind::NotFound) if the program does not exist.
+    /// [`Timeout`](ErrorKind::Timeout) if the program takes too long.
+    /// [`TooLarge`](ErrorKind::TooLarge) if its output is too long. [`Io`](ErrorKind::Io) or
+    /// [`Protocol`](ErrorKind::Protocol) if the program fails otherwise.
     pub async fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>> {
         let server = server(registry);
         let output = self.call("get", server.clone().into_bytes()).await?;
@@ -124,7 +125,7 @@ impl CredentialHelper {
         self.call("store", document.to_string().into_bytes()).await.map(drop)
     }
 
-    /// Erases the entry of a registry. Returns true if there was one.
+    /// Erases the entry of a registry. Returns true if there was an entry.
     ///
     /// # Errors
     /// Same as [`credential`](Self::credential).
@@ -182,8 +183,9 @@ impl CredentialHelper {
 impl CredentialStore for CredentialHelper {
     async fn get(&self, registry: &RegistryName, _: Option<&RepositoryName>) -> Result<Credential> {
         let found = self.credential(registry).await?;
-        Ok(found
-            .unwrap_or_else(|| Credential::anonymous(format_args!("{self} has no entry for it"))))
+        Ok(found.unwrap_or_else(|| {
+            Credential::anonymous(format_args!("{self} has no entry for {registry}"))
+        }))
     }
 }
 
@@ -199,7 +201,7 @@ impl fmt::Debug for CredentialHelper {
     }
 }
 
-/// Returns the name of a registry for helpers. It is Docker's name for the registry.
+/// Returns the name of a registry for helpers, which is Docker's name for the registry.
 fn server(registry: &RegistryName) -> String {
     match registry.is_docker_hub() {
         true => "https://index.docker.io/v1/".to_owned(),
@@ -218,7 +220,7 @@ struct Reply {
 
 /// The user name that marks an identity token.
 pub(crate) const TOKEN_USER: &str = "<token>";
-/// 30 s: some helpers prompt a person.
+/// 30 s: some helpers prompt the user.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NAME_LIMIT: usize = 128;
 

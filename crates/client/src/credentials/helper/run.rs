@@ -12,13 +12,13 @@ use crate::credentials::Secret;
 
 /// The outcome of a helper's run.
 pub(super) enum Output {
-    /// It succeeded with this output.
+    /// The helper succeeded with this output.
     Success(Secret),
-    /// It has no credentials for this registry.
+    /// The helper has no credential for this registry.
     NotFound,
 }
 
-/// Runs a helper. Kills it if it fails to finish within its limits.
+/// Runs a helper. Kills the helper if it exceeds its limits.
 pub(super) fn run(
     program: &Path,
     action: &'static str,
@@ -39,7 +39,7 @@ pub(super) fn run(
 }
 
 fn start(program: &Path, action: &'static str) -> Result<Child> {
-    let io = |e| Error::new(ErrorKind::Io).detail("it cannot be run").with_source(e);
+    let io = |e| Error::new(ErrorKind::Io).detail("the program cannot be run").with_source(e);
     let mut attempts = 0;
     loop {
         let started = Command::new(program)
@@ -50,7 +50,7 @@ fn start(program: &Path, action: &'static str) -> Result<Child> {
             .spawn();
         match started {
             Ok(child) => return Ok(child),
-            // The program is being replaced by a new version at this moment.
+            // The program's file is still open for writing, for example during an update.
             Err(e) if e.kind() == IoErrorKind::ExecutableFileBusy && attempts < BUSY_ATTEMPTS => {
                 attempts += 1;
                 std::thread::sleep(POLL_INTERVAL);
@@ -60,8 +60,8 @@ fn start(program: &Path, action: &'static str) -> Result<Child> {
     }
 }
 
-/// Writes the input from a separate thread, because a helper that does not read it may still answer
-/// or may have to be killed.
+/// Writes the input from a separate thread, because a helper that does not read its input may still
+/// answer, or may have to be killed.
 fn write_input(child: &mut Child, input: Vec<u8>) {
     if let Some(mut stdin) = child.stdin.take() {
         std::thread::spawn(move || stdin.write_all(&input).ok());
@@ -71,14 +71,15 @@ fn write_input(child: &mut Child, input: Vec<u8>) {
 /// The standard output and standard error of a helper, read to the end or to the limit.
 type Streams = [mpsc::Receiver<Vec<u8>>; 2];
 
-/// Reads both streams from separate threads, so that the helper never blocks on either.
+/// Reads both streams from separate threads, so that a full pipe never blocks the helper.
 fn collect(child: &mut Child) -> Streams {
     fn reader(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
         let (done, read) = mpsc::channel();
         std::thread::spawn(move || {
             let mut text = Vec::new();
             if let Some(stream) = stream {
-                // The exit status and the output so far decide what a broken stream means.
+                // After a read error, the exit status and the output that was read decide the
+                // result.
                 stream.take(OUTPUT_LIMIT + 1).read_to_end(&mut text).ok();
             }
             done.send(text).ok();
@@ -94,11 +95,12 @@ fn wait(
     [stdout, stderr]: &Streams,
     deadline: Instant,
 ) -> Result<(ExitStatus, Secret, String)> {
-    let late = || Error::new(ErrorKind::Timeout).detail("it took too long and was stopped");
+    let late =
+        || Error::new(ErrorKind::Timeout).detail("the program took too long and was stopped");
     let left = || deadline.saturating_duration_since(Instant::now());
     let stdout_text = stdout.recv_timeout(left()).map_err(|_| late())?;
     if stdout_text.len() as u64 > OUTPUT_LIMIT {
-        return Err(Error::new(ErrorKind::TooLarge).detail("it wrote more than 64 KiB"));
+        return Err(Error::new(ErrorKind::TooLarge).detail("the program wrote more than 64 KiB"));
     }
     let stderr_text = stderr.recv_timeout(left()).map_err(|_| late())?;
     loop {
@@ -116,11 +118,10 @@ fn wait(
 }
 
 /// Interprets a helper's exit status and output.
-/// Interprets a helper's exit status and output.
 ///
-/// The error of a failed `get` or `list` shows the first line of output. It holds no secret,
-/// because a helper that fails returns none. A failed `store` might repeat its input, so its output
-/// is not shown.
+/// The error of a failed `get` or `list` shows the first line of output. This line holds no secret,
+/// because a failed helper returns no credential. The output of a failed `store` is not shown,
+/// because it might repeat the input.
 fn interpret(
     status: ExitStatus,
     stdout_text: Secret,
@@ -142,13 +143,13 @@ fn interpret(
     Err(Error::new(ErrorKind::Io).detail(format!("\"{action}\" failed ({status}){message}")))
 }
 
-/// The messages of the helpers' own library, and of `pass`, for a missing entry.
+/// The messages for a missing entry, from docker-credential-helpers and `pass`.
 const NOT_FOUND_MESSAGES: [&str; 2] = ["credentials not found", "no credentials server URL"];
 /// 64 KiB: a credential is a few KiB.
 const OUTPUT_LIMIT: u64 = 64 << 10;
-/// Maximum number of characters that are shown of a helper's message.
+/// The maximum number of characters of a helper's message that are shown.
 const TEXT_SHOWN: usize = 256;
-/// 10 ms: starting a helper takes longer than that.
+/// 10 ms: a helper takes longer to start.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// 100 attempts take 1 s in total.
 const BUSY_ATTEMPTS: usize = 100;

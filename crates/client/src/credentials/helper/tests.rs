@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::*;
 
-/// Puts a helper with this name and script into a folder. Returns a PATH of that folder alone.
+/// Puts a helper with this name and script into a folder. Returns a search path with only that
+/// folder.
 pub(in crate::credentials) fn helper(folder: &Path, name: &str, script: &str) -> Helpers {
     let path = folder.join(format!("docker-credential-{name}"));
     fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
@@ -57,7 +58,7 @@ async fn a_helper_stores_returns_and_erases_a_credential() {
 }
 
 #[tokio::test]
-async fn a_token_user_marks_an_identity_token() {
+async fn the_user_name_token_marks_an_identity_token() {
     let folder = tempfile::tempdir().unwrap();
     let script = r#"echo '{"ServerURL":"x","Username":"<token>","Secret":"s3cret"}'"#;
     let helpers = helper(folder.path(), "t", script);
@@ -95,7 +96,7 @@ async fn a_helper_that_does_not_read_its_input_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let script = "PATH=/usr/bin:/bin; exec sleep 60";
     let helpers = helper(folder.path(), "deaf", script).timeout(Duration::from_millis(300));
-    // This does not fit into a pipe's buffer.
+    // 1 MiB does not fit into a pipe's buffer.
     let login = Login { user: "me".to_owned(), password: Secret::new("x".repeat(1 << 20)) };
     let name = registry();
     let deaf = CredentialHelper::new("deaf", &helpers).unwrap();
@@ -133,7 +134,7 @@ async fn a_slow_helper_is_reported_once() {
     let helpers = helper(folder.path(), "slow", "/bin/sleep 0.3; cat >/dev/null; echo no; exit 1");
     let slow = CredentialHelper::new("slow", &helpers).unwrap();
     let reported = longshore_testkit::wait_log::WaitLog::listen();
-    // The helper takes real time. The client's clock is paused and advances as the test says.
+    // The helper takes real time. The client's clock is paused, and only the test advances it.
     let get = async |passing: Duration| {
         let registry = registry();
         tokio::join!(slow.credential(&registry), tokio::time::advance(passing)).0.unwrap_err()

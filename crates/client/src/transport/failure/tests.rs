@@ -5,7 +5,7 @@ use rustls::pki_types::{ServerName, UnixTime};
 
 use super::*;
 
-/// An error that is nested like those of the HTTP library.
+/// An error that is nested like the errors of the HTTP library.
 #[derive(Debug)]
 struct Layer(&'static str, Option<Box<dyn StdError + Send + Sync>>);
 
@@ -77,7 +77,7 @@ fn unknown() -> Box<dyn StdError + Send + Sync> {
 
 const PROXY: &str = "http://p:1";
 
-/// Returns the message for a failed connection to `r.example:5000`, and a part of the hint.
+/// Checks the message for a failed connection to `r.example:5000`, and a part of the hint.
 fn check(
     proxy: Option<&str>,
     error: &(dyn StdError + Send + Sync + 'static),
@@ -156,7 +156,7 @@ fn the_defect_of_a_certificate_is_described() {
         ),
     ] {
         let error = connecting(&[], certificate(error));
-        check(None, &*error, &format!("certificate of r.example:5000 {clause}"), Some(hint));
+        check(None, &*error, &format!("the certificate of r.example:5000 {clause}"), Some(hint));
     }
 }
 
@@ -175,7 +175,7 @@ fn a_proxy_that_failed_is_named() {
         ),
         (
             connecting(&[TUNNEL_REFUSED], None),
-            "the proxy http://p:1 does not connect to r.example:5000",
+            "the proxy http://p:1 refuses to connect to r.example:5000",
             None,
         ),
         (
@@ -185,13 +185,13 @@ fn a_proxy_that_failed_is_named() {
         ),
         (
             connecting(&[NO_PROXY], certificate(CertificateError::UnknownIssuer)),
-            "certificate of the proxy http://p:1 is not trusted: unknown authority",
+            "the certificate of the proxy http://p:1 is not trusted: unknown authority",
             Some("--proxy-ca-file"),
         ),
-        // A failure behind the tunnel is the registry's.
+        // A failure inside the tunnel is a failure of the registry, not of the proxy.
         (
             connecting(&[], certificate(CertificateError::UnknownIssuer)),
-            "certificate of r.example:5000 is not trusted: unknown authority",
+            "the certificate of r.example:5000 is not trusted: unknown authority",
             Some("--ca-file FILE"),
         ),
     ] {
@@ -200,7 +200,7 @@ fn a_proxy_that_failed_is_named() {
 }
 
 #[test]
-fn a_server_that_may_speak_tls_gets_a_hint() {
+fn a_failure_that_a_tls_server_may_cause_has_a_hint() {
     let reset = || Box::new(io::Error::from(io::ErrorKind::ConnectionReset));
     let way = Way { https: false, host: "localhost", port: 1, name: "localhost:1", proxy: None };
     for error in [

@@ -9,17 +9,17 @@ use tower_service::Service;
 use super::super::activity::{Activity, Entered, Stage};
 
 tokio::task_local! {
-    /// The activity of the request that this task sends, and for which it makes a connection.
+    /// The activity of the request that this task sends.
     static CURRENT: Activity;
 }
 
-/// Sends a request. Its activity records the stages of its connection.
+/// Sends a request, and records the stages of its connection in `activity`.
 pub(super) async fn with_stages<T>(activity: Activity, send: impl Future<Output = T> + Send) -> T {
     CURRENT.scope(activity, send).await
 }
 
 /// Enters a stage of the current request until the returned value is dropped. Returns `None` in a
-/// connection attempt whose request has meanwhile got another connection.
+/// connection attempt whose request already uses another connection.
 pub(super) fn enter(stage: Stage) -> Option<Entered> {
     CURRENT.try_with(|activity| activity.enter(stage)).ok()
 }

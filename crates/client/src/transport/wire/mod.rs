@@ -1,8 +1,8 @@
 //! Sends requests as HTTP/1.1 over TCP and TLS.
 //!
-//! This is the only module that uses the HTTP library. It uses only HTTP/1.1 on purpose: with
-//! default settings HTTP/2 costs 2.8 times the CPU per byte, and one connection per transfer uses a
-//! line fully.
+//! This is the only module that uses the HTTP library. Only HTTP/1.1 is used: with default
+//! settings, HTTP/2 costs 2.8 times the CPU time per byte, and one HTTP/1.1 connection per transfer
+//! already uses the full bandwidth.
 
 mod connect;
 mod pool;
@@ -36,7 +36,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Creates a wire. It accepts any certificate of the origin `accepted`.
+    /// Creates a transport that accepts any certificate of the origin `accepted`, if given.
     pub(crate) fn new(config: Arc<Config>, accepted: Option<Origin>) -> Self {
         let (limits, user_agent) = (Arc::clone(&config.limits), config.user_agent.header());
         Self { limits, user_agent, pools: Pools::new(config, accepted) }
@@ -70,7 +70,8 @@ impl Transport for Wire {
         };
         match reply {
             Ok(reply) => {
-                // An early success may still need the rest of the body. Any other status does not.
+                // After an early success, the server may still read the rest of the body. After any
+                // other status, the rest is not needed.
                 let refusal = (!reply.status().is_success()).then(|| activity.refuse());
                 let from = Watch { host: origin.address(), idle: limits.idle, refusal };
                 Ok(incoming(reply, call, from))
@@ -98,7 +99,7 @@ impl Wire {
                 format!("{host}: no connection through the proxy {proxy}")
             }
             (Stage::Connection, None) => format!("{host}: no connection"),
-            (Stage::Room, _) => format!("{host}: it accepts no more data"),
+            (Stage::Room, _) => format!("{host}: the server accepts no more data"),
             (Stage::Body | Stage::Reply, _) => format!("{host}: no answer"),
         };
         let limit = match stage {
@@ -115,7 +116,7 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// Converts a request to the HTTP library's type, with its size stated.
+/// Converts a request to the HTTP library's type, and states the size of its body.
 fn outgoing(
     request: Request<Body>,
     activity: &Activity,
@@ -140,11 +141,12 @@ fn outgoing(
 struct Watch {
     host: String,
     idle: Duration,
-    /// If the request's body was refused, ends it together with the reply.
+    /// The refusal of the request's body, if any. It ends the request's body together with the
+    /// reply.
     refusal: Option<Refusal>,
 }
 
-/// Converts a reply of the HTTP library, with its body watched.
+/// Converts a reply of the HTTP library, and watches its body.
 fn incoming(reply: reqwest::Response, call: Call, watch: Watch) -> Response<Body> {
     let Watch { host, idle, refusal } = watch;
     let size = reply.content_length();
@@ -161,11 +163,11 @@ fn incoming(reply: reqwest::Response, call: Call, watch: Watch) -> Response<Body
         chunk.map_err(|cause| match cause {
             Ok(broken) => call.broken("the connection broke before the end of the reply", broken),
             Err(Stall::Silent) => {
-                call.error(ErrorKind::Timeout).detail(format!("nothing more came within {idle:?}"))
+                call.error(ErrorKind::Timeout).detail(format!("no more data within {idle:?}"))
             }
             Err(Stall::Slow) => call
                 .error(ErrorKind::Timeout)
-                .detail(format!("less than 1 KiB a second came over {idle:?}")),
+                .detail(format!("less than 1 KiB per second over {idle:?}")),
         })
     }));
     head.map(|()| Body::Stream { stream, size })
@@ -212,11 +214,11 @@ impl Call {
                 (TransportErrorKind::NotSent, error_shown.with_source(error))
             }
             false => {
-                let clause = "the connection broke before a reply came";
+                let clause = "the connection broke before a reply arrived";
                 (TransportErrorKind::Lost, self.broken(clause, error))
             }
         };
-        // Retrying does not change a certificate.
+        // For some failures, such as an invalid certificate, a retry does not help.
         let fault = if is_final { TransportErrorKind::Final } else { fault };
         let error_shown = hint.into_iter().fold(error_shown, Error::with_hint);
         TransportError::new(fault, error_shown)

@@ -1,4 +1,4 @@
-//! Connection pools. There is one for each origin and connection timeout.
+//! Connection pools: one for each origin and connection timeout.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) struct Key {
 /// All pools of a client.
 pub(super) struct Pools {
     config: Arc<Config>,
-    /// The origin whose certificate is not checked, regardless of the settings.
+    /// The origin whose certificate is not verified, regardless of the settings.
     accepted: Option<Origin>,
     system_roots: SystemRoots,
     of_environment: OnceLock<Result<Proxies, ParseError>>,
@@ -40,8 +40,8 @@ impl Pools {
         Self { config, accepted, system_roots, of_environment, made }
     }
 
-    /// Returns the pool for an origin. Creates it on first use, so that certificates are loaded
-    /// only when they are needed.
+    /// Returns the pool for an origin. Creates the pool on first use, so that certificates are
+    /// loaded only when they are needed.
     pub(super) async fn get(&self, key: Key) -> Result<reqwest::Client> {
         if let Some(pool) = self.made.get(&key) {
             return Ok(pool);
@@ -86,7 +86,7 @@ impl Pools {
             .tcp_nodelay(true)
             .connector_layer(StageLayer)
             .dns_resolver(Arc::new(resolve::Names::of(&self.config, origin)))
-            // The proxy settings of the environment were already read.
+            // The HTTP library must not read the environment's proxy settings again.
             .no_proxy();
         let failed = |e: reqwest::Error| {
             Error::new(ErrorKind::Transport).at(origin).with_source(e.without_url())
@@ -97,7 +97,8 @@ impl Pools {
         builder.build().map_err(failed)
     }
 
-    /// Returns the configured proxies, else those of the environment. The environment is read once.
+    /// Returns the configured proxies, else the proxies of the environment. The environment is read
+    /// once.
     fn proxies(&self) -> Result<&Proxies> {
         if let Some(set) = &self.config.proxies {
             return Ok(set);
@@ -113,7 +114,8 @@ impl Pools {
         })
     }
 
-    /// Returns the trust settings: those configured for an address, else those in its folder.
+    /// Returns the trust settings of an address. Configured settings take precedence over the
+    /// certificates in the address's folder.
     async fn trust<'a>(
         &self,
         key: &Key,
@@ -141,15 +143,15 @@ impl Pools {
     }
 }
 
-/// Converts a proxy to the HTTP library's type. The login is in the URL only for SOCKS; HTTP
-/// proxies receive it in a header.
+/// Converts a proxy to the HTTP library's type. A SOCKS proxy gets the login in its URL, and an
+/// HTTP proxy in a header.
 fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
     let Some(Login { user, password }) = proxy.as_login() else {
         return reqwest::Proxy::all(proxy.url());
     };
     match (proxy.is_socks(), url::Url::parse(&proxy.url())) {
         (true, Ok(mut url)) => {
-            // Neither call fails for a URL with a host.
+            // These calls do not fail for a URL with a host.
             let _ = url.set_username(user);
             let _ = url.set_password(Some(password.expose()));
             reqwest::Proxy::all(url)
@@ -158,9 +160,10 @@ fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
     }
 }
 
-/// Returns the name under which the settings for an origin are stored. It consists of the host, and
-/// of the port unless it is the scheme's default and was not configured explicitly. Returns `None`
-/// for a host that cannot be a registry's, such as one with an underscore.
+/// Returns the name under which the settings for an origin are stored. The name is the host and
+/// port. It omits the scheme's default port, unless settings are stored for exactly this host and
+/// port. Returns `None` for a host that cannot belong to a registry, such as a host with an
+/// underscore.
 fn address(origin: &Origin, config: &Config) -> Option<RegistryName> {
     let full = RegistryName::parse(&format!("{}:{}", origin.host(), origin.port())).ok()?;
     match origin.has_default_port() && !config.registries.contains_key(&full) {

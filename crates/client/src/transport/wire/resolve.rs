@@ -14,7 +14,7 @@ use crate::origin::Origin;
 use crate::resolver::{AddressFamily, Resolver};
 
 /// The resolver of one pool. Uses the addresses configured for the host, else the configured
-/// resolver, else the system's.
+/// resolver, else the system's resolver.
 #[derive(Clone)]
 pub(super) struct Names {
     set: Option<(String, Vec<IpAddr>)>,
@@ -60,7 +60,7 @@ impl Resolve for Names {
     }
 }
 
-/// Checks the address family of a host that is an address. No resolver is called for it.
+/// Checks the address family of a host that is a literal address, for which no resolver is called.
 pub(super) fn check_literal(origin: &Origin, family: AddressFamily) -> Result<()> {
     match origin.host().trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) if !family.allows(&address) => {

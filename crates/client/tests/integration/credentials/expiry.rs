@@ -11,7 +11,8 @@ use super::{list, listed};
 #[tokio::test(start_paused = true)]
 async fn a_token_is_used_until_shortly_before_it_expires() {
     // dreg keeps a token for max(expires_in - 5, 55) seconds, and so uses a short-lived token after
-    // its expiry. longshore uses the real expiry. From 60 seconds on, both are the same.
+    // its expiry. longshore uses the real expiry. For a validity of at least 60 seconds, both
+    // clients renew the token at the same time.
     for (validity, valid_for, renewed) in
         [(60, 54, 55), (61, 55, 56), (90, 84, 85), (30, 24, 25), (6, 0, 1)]
     {

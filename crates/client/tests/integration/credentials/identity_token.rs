@@ -33,7 +33,7 @@ async fn an_identity_token_is_exchanged_by_post_and_renewed() {
 }
 
 #[tokio::test]
-async fn a_service_without_oauth2_gets_a_get_request() {
+async fn a_service_without_oauth2_receives_a_get_request() {
     for status in [404, 405] {
         let server = Script::start().await;
         server.expect(challenged(&server));
@@ -49,7 +49,7 @@ async fn a_service_without_oauth2_gets_a_get_request() {
 }
 
 #[tokio::test]
-async fn a_refused_identity_token_is_not_sent_in_another_way() {
+async fn a_refused_identity_token_is_not_sent_again_with_get() {
     let server = Script::start().await;
     server.expect(challenged(&server));
     let error = "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"bad token s3cret/token\"}]}";
@@ -83,7 +83,7 @@ async fn a_password_is_exchanged_for_a_refresh_token_if_configured() {
     list(&repository).await.unwrap();
     list(&repository).await.unwrap();
 
-    // A service without OAuth2 gets a GET request instead.
+    // A service without OAuth2 receives a GET request instead.
     server.expect(challenged(&server));
     server.expect(Exchange::new("POST", "/token").answer(405));
     let get = format!("{PULL}&client_id=me&offline_token=true");

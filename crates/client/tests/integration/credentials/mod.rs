@@ -104,7 +104,7 @@ async fn trap_02_basic_does_not_replace_bearer() {
 }
 
 #[tokio::test]
-async fn trap_03_each_request_asks_for_the_scope_it_needs() {
+async fn trap_03_each_operation_requests_the_scope_that_it_needs() {
     let server = Script::start().await;
     let descriptor = blob(b"hello");
     let token = |scopes: &str, token: &str| {
@@ -124,7 +124,7 @@ async fn trap_03_each_request_asks_for_the_scope_it_needs() {
     server.expect(pushed(patch).answer(202).header("location", "/v2/u/3").header("range", "0-4"));
     let put = format!("/v2/u/3?digest={}", descriptor.digest);
     server.expect(pushed(Exchange::new("PUT", put)).answer(201));
-    // The registry decides which scope a deletion requires.
+    // The registry determines which scope a deletion requires.
     let delete = Exchange::new("DELETE", format!("/v2/a/b/blobs/{}", descriptor.digest));
     let wants = bearer(&server).replace(":pull", ":delete");
     server.expect(pushed(delete.clone()).answer(401).header("www-authenticate", wants));
@@ -150,8 +150,8 @@ async fn trap_03_each_request_asks_for_the_scope_it_needs() {
 
 #[tokio::test]
 async fn trap_06_every_form_of_token_reply_is_accepted() {
-    // The challenge has neither service nor scope, the content type is wrong, and the token is in
-    // either field.
+    // The challenge has no service and no scope, the content type is wrong, and the token is in one
+    // of two fields.
     for body in [
         "{\"token\":\"t\",\"expires_in\":300}",
         "{\"access_token\":\"t\",\"expires_in\":300}",
@@ -190,7 +190,7 @@ async fn json_with_another_content_type_is_parsed() {
 }
 
 #[tokio::test]
-async fn trap_23_basic_over_plain_http_needs_permission_unless_it_stays_on_this_machine() {
+async fn trap_23_basic_over_plain_http_requires_permission_except_on_this_machine() {
     let server = Script::start().await;
     let basic = || tags().without("authorization").answer(401);
     let basic = || basic().header("www-authenticate", "Basic realm=\"r\"");
@@ -205,7 +205,7 @@ async fn trap_23_basic_over_plain_http_needs_permission_unless_it_stays_on_this_
     let e = list(&withheld().build().repository(&there)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(e.to_string().contains("not sent over plain HTTP unless you allow it"), "{e}");
-    // The token service does not get the credentials either.
+    // The token service does not receive the credentials either.
     let challenge = bearer_at(&format!("http://{}/token", there.registry()));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
     server.expect(Exchange::new("GET", PULL).without("authorization").answer(401));
@@ -318,7 +318,7 @@ async fn registry_tokens_and_raw_headers_answer_a_challenge() {
 }
 
 #[tokio::test]
-async fn a_403_to_an_anonymous_request_is_answered_by_probing_for_a_challenge() {
+async fn after_a_403_to_an_anonymous_request_the_client_probes_for_a_challenge() {
     let server = Script::start().await;
     server.expect(tags().without("authorization").answer(403));
     let root = Exchange::new("GET", "/v2/").without("authorization");

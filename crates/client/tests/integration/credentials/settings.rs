@@ -30,7 +30,7 @@ async fn basic_is_never_sent_if_it_is_turned_off() {
     let never = || settings(|s| s.basic = BasicAuth::Never);
     server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
     let e = list(&at(&server, with(&server, never()))).await.unwrap_err();
-    assert!(e.to_string().contains("basic only, which is turned off"), "{e}");
+    assert!(e.to_string().contains("only basic, which is turned off"), "{e}");
     // Basic does not replace a failed token service either.
     let both = format!("{}, Basic realm=\"r\"", bearer(&server));
     server.expect(tags().answer(401).header("www-authenticate", both));

@@ -15,7 +15,8 @@ use longshore_testkit::script::{Exchange, Script};
 use super::{BASIC, PULL, at, challenged, list, listed, tags};
 use crate::quick;
 
-/// A store that returns a different user for each organisation, and another password each time.
+/// A store that returns a different user for each organisation, and a different password for each
+/// call.
 #[derive(Debug, Default)]
 struct Vault(AtomicU32);
 
@@ -34,7 +35,7 @@ impl CredentialStore for Vault {
 }
 
 #[tokio::test]
-async fn a_store_gets_the_repository_and_is_queried_again_after_a_refusal() {
+async fn a_store_receives_the_repository_and_is_queried_again_after_a_refusal() {
     let server = Script::start().await;
     let challenge = "Basic realm=\"r\"";
     let one = || Exchange::new("GET", "/v2/one/a/tags/list");
@@ -93,7 +94,7 @@ impl CredentialStore for Counting {
     }
 }
 
-/// A registry that requires a user and password, and accepts any.
+/// A registry that requires a user and password, and accepts any values.
 #[derive(Debug)]
 struct AnyUser;
 
@@ -144,8 +145,7 @@ fn password(password: &str) -> Credential {
 const OLD: &str = "Basic dTpvbGQ=";
 const NEW: &str = "Basic dTpuZXc=";
 
-/// Advances the client's paused clock, and lets the time run again for the server's requests and
-/// replies.
+/// Advances the client's clock, and then resumes it for the requests and replies of the server.
 async fn advance(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -208,12 +208,12 @@ async fn a_request_is_sent_again_after_a_403_if_the_store_has_a_newer_credential
     server.expect(tags().with("authorization", OLD).body(listed()));
     // The credential is fresh from the store, so a 403 is final.
     server.expect(tags().with("authorization", OLD).answer(403));
-    // ECR answers this to an expired password.
+    // ECR answers a request with an expired password with 403.
     server.expect(tags().with("authorization", OLD).answer(403));
     server.expect(tags().with("authorization", NEW).body(listed()));
     // The store has no newer credential, so the request is not sent again.
     server.expect(tags().with("authorization", NEW).answer(403));
-    // The store is not queried again so soon.
+    // The store was queried recently, so it is not queried again.
     server.expect(tags().with("authorization", NEW).answer(403));
     let store = Rotating::new([password("old"), password("new")]);
     let repository = at(&server, quick().credentials(store.clone()));
@@ -233,7 +233,7 @@ async fn a_request_is_sent_again_after_a_403_if_the_store_has_a_newer_credential
 }
 
 #[tokio::test]
-async fn after_a_403_to_a_token_a_newer_credential_gets_another_token() {
+async fn after_a_403_to_a_token_a_token_for_a_newer_credential_is_requested() {
     let server = Script::start().await;
     server.expect(challenged(&server));
     let token = |basic: &str, token: &str| {
@@ -264,7 +264,8 @@ async fn a_newer_credential_is_sent_after_a_token_service_refuses_an_old_one() {
     server.expect(token(OLD).answer(401));
     server.expect(token(NEW).body(good("t2")));
     server.expect(tags().with("authorization", "Bearer t2").body(listed()));
-    // The store has no newer credential. It returned this one just now, so the refusal is final.
+    // The store has no newer credential. It returned the current credential just now, so the
+    // refusal is final.
     server.expect(token(NEW).answer(401));
     server.expect(token(NEW).answer(401));
     let store = Rotating::new([password("old"), password("new")]);
@@ -315,12 +316,12 @@ async fn a_client_drops_the_credentials_of_the_least_recently_used_repositories(
     }
     assert_eq!(lookups_after_use(0).await, 1024, "the credential is cached");
     assert_eq!(lookups_after_use(1024).await, 1025);
-    assert_eq!(lookups_after_use(0).await, 1025, "it was used recently");
-    assert_eq!(lookups_after_use(1).await, 1026, "it was dropped");
+    assert_eq!(lookups_after_use(0).await, 1025, "the credential was used recently");
+    assert_eq!(lookups_after_use(1).await, 1026, "the credential was dropped");
 }
 
 #[tokio::test]
-async fn credentials_by_pattern_are_used() {
+async fn credentials_for_a_matching_pattern_are_used() {
     let server = Script::start().await;
     server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
     server.expect(tags().with("authorization", BASIC).body(listed()));

@@ -6,21 +6,21 @@ use super::Schema1;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::History;
 
-/// A v1 image that a schema 1 image consists of.
+/// One of the v1 images that a schema 1 image consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ancestor {
-    /// Its id: 64 hex digits, chosen by its builder.
+    /// The ID of the image: 64 hex digits, chosen by the builder.
     pub id: String,
-    /// The id of its parent, the image below it.
+    /// The ID of the parent, which is the image below.
     pub parent: Option<String>,
-    /// The step that created it.
+    /// The step that created the image.
     pub history: History,
     /// The operating system, if the image states it.
     pub os: Option<String>,
 }
 
 impl Schema1 {
-    /// Returns the v1 images, newest first, each with the step that created it. This is the v1
+    /// Returns the v1 images, newest first, each with the step that created it. This list is the v1
     /// history of a schema 1 image.
     ///
     /// # Errors
@@ -31,8 +31,8 @@ impl Schema1 {
         self.history.iter().map(|entry| Ancestor::parse(&entry.v1_compatibility)).collect()
     }
 
-    /// Returns the ids of the v1 images, newest first, which the v1 API calls the ancestry. Entries
-    /// without an id are left out.
+    /// Returns the IDs of the v1 images, newest first. The v1 API calls this list the ancestry.
+    /// Omits entries without an ID.
     #[must_use]
     pub fn ancestry(&self) -> Vec<String> {
         #[derive(Deserialize)]

@@ -1,7 +1,7 @@
-//! Docker schema 1: manifests that carry their own signatures.
+//! Docker schema 1: manifests that contain their own signatures.
 //!
-//! Owns the parsed view and the signed content of a manifest (`payload`). Registries name such a
-//! manifest by the digest of its payload; [`RawManifest`](super::RawManifest) computes that. The
+//! Owns the parsed view and the signed content of a manifest (`payload`). Registries identify such
+//! a manifest by the digest of its payload, which [`RawManifest`](super::RawManifest) computes. The
 //! crate `longshore-legacy` checks and creates the signatures.
 
 mod ancestor;
@@ -26,10 +26,10 @@ pub struct Schema1 {
     /// The name of the repository.
     #[serde(default)]
     pub name: String,
-    /// The tag it was pushed to.
+    /// The tag to which the manifest was pushed.
     #[serde(default)]
     pub tag: String,
-    /// The processor.
+    /// The processor architecture.
     #[serde(default)]
     pub architecture: String,
     /// The layers, newest first. The same layer may occur twice.
@@ -38,7 +38,7 @@ pub struct Schema1 {
     /// A v1 image for each layer, newest first.
     #[serde(default, deserialize_with = "crate::json::null_is_default")]
     pub history: Vec<Schema1History>,
-    /// The JSON web signatures of a signed manifest. They are parsed, but not checked.
+    /// The JSON web signatures of a signed manifest. The signatures are parsed but not checked.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -53,8 +53,9 @@ pub struct Schema1 {
 impl Schema1 {
     /// Returns the configuration of the newest v1 image, or `None` if it cannot be parsed.
     ///
-    /// Schema 1 has no information about unpacked layers, so the root file system is empty. An
-    /// image without an operating system is for Linux, because there was no other at that time.
+    /// The root file system of the configuration is empty, because schema 1 has no information
+    /// about uncompressed layers. An image that states no operating system is for Linux, which was
+    /// the only system at that time.
     #[must_use]
     pub fn config(&self) -> Option<ImageConfig> {
         let newest = &self.history.first()?.v1_compatibility;
@@ -73,7 +74,7 @@ impl Schema1 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schema1Layer {
-    /// The layer's digest; its size is not stated.
+    /// The digest of the layer. Its size is not stated.
     pub blob_sum: Digest,
 }
 
@@ -81,6 +82,6 @@ pub struct Schema1Layer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schema1History {
-    /// The v1 image's JSON, as a string.
+    /// The JSON of the v1 image, as a string.
     pub v1_compatibility: String,
 }

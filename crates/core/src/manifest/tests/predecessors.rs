@@ -10,7 +10,7 @@ const SCHEMA2: &str = r#"{"config":{"digest":"sha256:b5b2b2c507a0944348e0303114d
 const INDEX: &str = r#"{"annotations":{"com.example.key1":"value1","com.example.key2":"value2"},"manifests":[{"digest":"sha256:e692418e4cbaf90ca69d05a66403747baa33ee08806650b51fab815ad7fc331f","mediaType":"application/vnd.oci.image.manifest.v1+json","platform":{"architecture":"ppc64le","os":"linux"},"size":7143},{"digest":"sha256:5b0bcabd1ed22e9fb1310cf6c2dec7cdef19f0ad69efa1f392e94a4333501270","mediaType":"application/vnd.oci.image.manifest.v1+json","platform":{"architecture":"amd64","os":"linux"},"size":7682}],"schemaVersion":2}"#;
 const OCI: &str = r#"{"annotations":{"com.example.key1":"value1","com.example.key2":"value2"},"config":{"digest":"sha256:b5b2b2c507a0944348e0303114d8d93aaaa081732b86451d9bce1f432a537bc7","mediaType":"application/vnd.oci.image.config.v1+json","size":7023},"layers":[{"digest":"sha256:9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":32654},{"digest":"sha256:3c3a4604a545cdc127456d94e421cd355bca5b528f4a9c1905b15da2eb4a4c6b","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":16724},{"digest":"sha256:ec4b8955958665577945c89419d1af06b5f7636b4ac3da7f12184802ad867736","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":73109}],"schemaVersion":2}"#;
 
-/// The four documents with their types and the digests of their canonical form.
+/// The four documents with their types and the digests of their canonical forms.
 const DOCUMENTS: [(&str, MediaType, &str); 4] = [
     (
         LIST,
@@ -57,7 +57,7 @@ fn documents_of_all_kinds_are_recognized_and_parsed() {
 }
 
 #[test]
-fn an_edited_document_has_a_canonical_form() {
+fn an_edited_document_is_written_in_canonical_form() {
     for (text, media_type, digest) in DOCUMENTS {
         let value: Value = serde_json::from_str(text).unwrap();
         let spaced = raw(&serde_json::to_string_pretty(&value).unwrap()).unwrap();
@@ -111,8 +111,8 @@ fn the_kind_of_a_document_is_determined_by_its_fields() {
     ] {
         assert_eq!(raw(text).unwrap().media_type().as_str(), expected, "{text}");
     }
-    // Other clients recognize these as `application/json`, `null`, or an index, but they are not
-    // manifests.
+    // Other clients recognize these documents as `application/json`, `null`, or an index, but the
+    // documents are not manifests.
     for (text, reason) in [
         ("{}", "neither the store nor the document states"),
         ("[]", "not a valid manifest"),
@@ -124,7 +124,7 @@ fn the_kind_of_a_document_is_determined_by_its_fields() {
     }
 }
 
-/// The response of Docker Hub for `ubuntu:22.04`, with its escaped slashes.
+/// The response of Docker Hub for `ubuntu:22.04`, with escaped slashes.
 pub(crate) const HUB_INDEX: &str = r#"{"manifests":[{"digest":"sha256:7a57c69fe1e9d5b97c5fe649849e79f2cfc3bf11d10bbd5218b4eb61716aebe6","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"amd64","os":"linux"},"size":424},{"digest":"sha256:ad18cfdb19dac67bf0072dacea661a817330e5c955d081f4d09914e743ae5d4a","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"arm","os":"linux","variant":"v7"},"size":424},{"digest":"sha256:537da24818633b45fcb65e5285a68c3ec1f3db25f5ae5476a7757bc8dfae92a3","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"arm64","os":"linux","variant":"v8"},"size":424},{"digest":"sha256:f23b7ade9f88f91c8d5932a48b721712ed509a607d9a05cdeae4cd06de09e5f7","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"ppc64le","os":"linux"},"size":424},{"digest":"sha256:b351315d950a4da70f19d62f4da5dd7f9a445eb8c8d6851a5b6cdddbdafb13cf","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"s390x","os":"linux"},"size":424}],"mediaType":"application\/vnd.oci.image.index.v1+json","schemaVersion":2}"#;
 
 #[test]
@@ -135,7 +135,7 @@ fn documents_of_docker_hub_have_the_stated_digests() {
         "67211c14fa74f070d27cc59d69a7fa9aeff8e28ea118ef3babc295a0428a6d21"
     );
     assert_eq!((index.descriptor().size, index.media_type()), (1133, &MediaType::OCI_INDEX));
-    let Manifest::Index(index) = index.parse().unwrap() else { panic!("an index") };
+    let Manifest::Index(index) = index.parse().unwrap() else { panic!("expected an index") };
     for (platform, config, layer) in [
         (
             "linux/amd64",
@@ -200,7 +200,7 @@ fn a_schema_2_manifest_of_docker_hub_has_the_stated_digest() {
         manifest.digest().encoded(),
         "18305429afa14ea462f810146ba44d4363ae76e4c8dfc38288cf73aa07485005"
     );
-    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("an image") };
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("expected an image") };
     assert_eq!(image.layers.iter().map(|layer| layer.size).sum::<u64>(), 39_156_124);
 }
 
@@ -230,7 +230,7 @@ fn strict_checks_report_problems_that_are_otherwise_ignored() {
         (document(2, docker, &oci_config, &gzip), "the config is"),
         (
             document(2, docker, &docker_config, &config("docker.image.rootfs.diff.tar")),
-            "layers[0] is application/vnd.docker.image.rootfs.diff.tar, not a layer type",
+            "layers[0] is application/vnd.docker.image.rootfs.diff.tar, which is not a layer type",
         ),
         (document(2, oci, &oci_config, &gzip), "layers[0] is"),
         (document(2, oci, &docker_config, &gzip), "the config is"),
@@ -260,7 +260,7 @@ fn trap_22_attestations_and_entries_without_a_platform_are_not_chosen() {
     ];
     let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
     let index = raw(&text).unwrap();
-    let Manifest::Index(index) = index.parse().unwrap() else { panic!("an index") };
+    let Manifest::Index(index) = index.parse().unwrap() else { panic!("expected an index") };
     assert_eq!(index.manifests.len(), 5);
     let platforms: Vec<_> = index.platforms().map(ToString::to_string).collect();
     assert_eq!(platforms, ["linux/arm64"]);

@@ -21,8 +21,8 @@ fn refused(text: &str, reason: &str) {
     assert!(shown.contains(reason), "{text:?}: {shown}");
 }
 
-/// Every combination from the tests of docker-registry-client-async. Its placeholder `port` is a
-/// number here.
+/// Uses every combination from the tests of docker-registry-client-async. The placeholder `port` is
+/// a number here.
 #[test]
 fn every_combination_of_parts_is_parsed() {
     let mut read = 0;
@@ -42,7 +42,7 @@ fn every_combination_of_parts_is_parsed() {
                     (endpoint, image) => (endpoint.trim_end_matches('/'), image),
                 };
                 assert_eq!(parts(&reference), [registry, name, tag, &digest], "{text}");
-                assert_eq!(Defaults::docker().short(&reference), text, "as it was typed");
+                assert_eq!(Defaults::docker().short(&reference), text, "the short form");
                 if endpoint.is_empty() {
                     // An unset `$REGISTRY/image` must not become an image of Docker Hub.
                     refused(&format!("/{text}"), "before the first '/'");
@@ -54,10 +54,10 @@ fn every_combination_of_parts_is_parsed() {
     assert_eq!(read, 64);
 }
 
-/// Other names from the tests of docker-registry-client-async, moby-distribution and aysa: text,
-/// registry, name, tag.
+/// Uses other names from the tests of docker-registry-client-async, moby-distribution and aysa:
+/// text, registry, name, tag.
 #[test]
-fn names_are_parsed_as_by_other_clients() {
+fn names_are_parsed_as_in_other_clients() {
     for (text, registry, name, tag) in [
         ("localhost:5000/image", "localhost:5000", "image", ""),
         ("docker.io/library/busybox", "docker.io", "library/busybox", ""),
@@ -114,7 +114,7 @@ fn the_parts_of_a_name_are_returned() {
 }
 
 #[test]
-fn parts_are_replaced_and_the_rest_stays() {
+fn a_part_of_a_reference_can_be_replaced_and_the_other_parts_stay() {
     let whole: Reference = format!("r.example/a:v1@sha256:{E}").parse().unwrap();
     let copy = whole.clone();
     assert_eq!(copy.clone().without_digest().to_string(), "r.example/a:v1");
@@ -126,7 +126,7 @@ fn parts_are_replaced_and_the_rest_stays() {
     assert_eq!(retagged.to_string(), "docker.io/library/b:v2");
     let pinned = retagged.with_digest(Digest::sha256(b""));
     assert_eq!(pinned.to_string(), format!("docker.io/library/b:v2@sha256:{E}"));
-    assert_eq!(copy, whole, "a clone is another value");
+    assert_eq!(copy, whole, "a change of a clone does not change the original");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn references_are_ordered_and_hashed_by_their_parts() {
 }
 
 /// docker-registry-client-async adds `library/` at every registry, and moby-distribution only at
-/// the default one. Callers can choose either.
+/// the default registry. Callers can choose either behavior.
 #[test]
 fn a_namespace_is_added_at_another_registry_only_if_requested() {
     let mut defaults = Defaults::docker();
@@ -151,7 +151,7 @@ fn a_namespace_is_added_at_another_registry_only_if_requested() {
     assert_eq!(parts(&defaults.parse("endpoint.io/image").unwrap())[1], "library/image");
     defaults.namespace = None;
     assert_eq!(parts(&defaults.parse("image").unwrap()), ["endpoint.io", "image", "", ""]);
-    // Issue 31 of moby-distribution: no namespace at Docker Hub either.
+    // Issue 31 of moby-distribution: callers can disable the namespace at Docker Hub too.
     let mut hub = Defaults::docker();
     hub.namespace = None;
     assert_eq!(parts(&hub.parse("image").unwrap()), ["docker.io", "image", "", ""]);
@@ -197,7 +197,7 @@ fn names_that_some_clients_misread_are_refused_with_a_reason() {
         ("image@sha256:abc", "sha256 takes 64 hex digits, found 3"),
         ("image@foo:bar", "expected sha256, sha384 or sha512"),
         ("img@sha256:abc", "sha256 takes 64 hex digits, found 3"),
-        // Accepted by docker-registry-client-async, but invalid.
+        // docker-registry-client-async accepts these invalid names.
         ("UPPER/Image:Tag", "repository names are lower-case (at byte 0)"),
         ("Image:Tag", "repository names are lower-case (at byte 0)"),
         ("endpoint.io//image", "an empty part between slashes (at byte 0)"),
@@ -205,7 +205,7 @@ fn names_that_some_clients_misread_are_refused_with_a_reason() {
         ("image:", "tag \"\": it is empty"),
         ("python:", "tag \"\": it is empty"),
         ("ns/image:", "tag \"\": it is empty"),
-        // Refused or misread by aysa.
+        // aysa refuses or misreads these invalid names.
         ("-bad", "a part starts with a letter or digit (at byte 0)"),
         ("_bad", "a part starts with a letter or digit (at byte 0)"),
         ("/leading", "before the first '/'"),
@@ -218,7 +218,7 @@ fn names_that_some_clients_misread_are_refused_with_a_reason() {
     ] {
         refused(text, reason);
     }
-    // These clients do not know the algorithm. Longshore accepts sha512, which is in the
+    // The other clients do not support sha512. Longshore accepts sha512, because it is in the
     // specification.
     let sha512 = format!("image@sha512:{}", "a".repeat(128));
     assert!(Reference::familiar(&sha512).is_ok());

@@ -17,7 +17,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn signatures_of_other_programs_are_valid_and_give_the_payload_digest() {
+fn verifying_signatures_of_other_programs_returns_the_payload_digest() {
     for (text, size, digest) in [
         (A, 219, "803df976f392792b925f956096ff5431d4c6c0383e570d97c5c928e03d184f1c"),
         (B, 295, "634fb0b8e1da07868596061b333aa797b6fbf4d1fe9a9d3d6f62f2d993854781"),
@@ -31,7 +31,7 @@ fn signatures_of_other_programs_are_valid_and_give_the_payload_digest() {
 }
 
 #[test]
-fn trap_11_the_digest_of_signed_schema_1_is_that_of_its_payload() {
+fn trap_11_the_digest_of_a_signed_schema_1_manifest_covers_only_its_payload() {
     for text in [A, B, C] {
         let manifest = manifest(text);
         let verified = manifest.verify_signatures().unwrap();
@@ -60,7 +60,7 @@ fn content_changed_after_signing_does_not_verify() {
 }
 
 #[test]
-fn each_verification_failure_names_its_reason() {
+fn each_verification_error_states_its_reason() {
     let crv = r#""crv":"P-256""#;
     let alg = r#""alg":"ES256""#;
     let signature =
@@ -94,7 +94,7 @@ fn each_verification_failure_names_its_reason() {
 }
 
 #[test]
-fn all_signatures_must_be_valid_and_agree() {
+fn all_signatures_must_be_valid_and_cover_the_same_payload() {
     let key = SigningKey::generate().unwrap();
     let other: Schema1 = serde_json::from_slice(manifest(A).sign(&key).unwrap().bytes()).unwrap();
     let mut both: Value = serde_json::from_str(A).unwrap();
@@ -170,7 +170,7 @@ fn signing_keeps_the_bytes_of_the_payload() {
             assert_eq!(after.bytes()[..start + 14], text.as_bytes()[..start + 14]);
             assert_eq!(after.bytes().ends_with(b"\n}"), text.ends_with("\n}"));
         }
-        // The result has the other program's lines; only the order within objects differs.
+        // Only B has several lines. Signing keeps this format.
         assert_eq!(after.bytes().iter().filter(|b| **b == b'\n').count() > 0, text == B);
 
         let unsigned = before.verify_signatures().unwrap().payload;
@@ -206,7 +206,7 @@ fn an_edited_document_gets_new_signatures() {
 }
 
 #[test]
-fn only_schema_1_is_signed() {
+fn only_schema_1_manifests_can_be_signed() {
     let key = SigningKey::generate().unwrap();
     let index = manifest(r#"{"schemaVersion":2,"manifests":[]}"#);
     assert_eq!(index.sign(&key).unwrap_err().kind(), ErrorKind::Unsupported);
@@ -259,7 +259,7 @@ fn a_small_rsa_key_can_be_parsed_but_cannot_sign() {
 }
 
 #[test]
-fn key_errors_state_the_reason_and_quote_nothing() {
+fn key_errors_state_the_reason_without_quoting_the_key() {
     let cut = P256.replace("MIGH", "MIGI");
     let other = P256.replace("QZjYo3", "QZjYo4");
     for (pem, password, word) in [
@@ -270,10 +270,10 @@ fn key_errors_state_the_reason_and_quote_nothing() {
         (include_str!("key/p256_scrypt.pem"), Some("secret"), "-v2 aes-256-cbc"),
         (include_str!("key/p256_openssl.pem"), Some("secret"), "openssl pkcs8 -topk8"),
         (include_str!("key/p256_scalar.pem"), None, "openssl ec"),
-        (include_str!("key/p521.pem"), None, "neither P-256 nor P-384"),
+        (include_str!("key/p521.pem"), None, "expected P-256 or P-384"),
         (&cut, None, "damaged"),
         (&other, None, "does not match"),
-        ("-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA-----", None, "neither"),
+        ("-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA-----", None, "expected an EC or RSA"),
         ("-----BEGIN PRIVATE KEY-----\n!\n-----END X", None, "base64"),
     ] {
         let e = SigningKey::from_pem(pem, password).unwrap_err();

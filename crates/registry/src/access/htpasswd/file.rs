@@ -9,7 +9,8 @@ use longshore_core::{Error, ErrorKind, Result};
 /// Names and bcrypt hashes of at least one user.
 pub(super) struct Entries {
     hashes: BTreeMap<String, String>,
-    /// The hash for unknown names, so that their check takes as long as any other.
+    /// The hash that the passwords of unknown users are checked against, so that all checks take
+    /// the same time.
     any: String,
 }
 
@@ -33,7 +34,7 @@ impl Entries {
             }
         }
         let Some(any) = hashes.values().next().cloned() else {
-            return Err(invalid("it has no users; expected lines of NAME:HASH".to_owned()));
+            return Err(invalid("no users; expected lines of NAME:HASH".to_owned()));
         };
         Ok(Self { hashes, any })
     }
@@ -77,7 +78,7 @@ fn kind(hash: &str) -> &'static str {
         _ if hash.starts_with("{SHA}") => "a SHA-1 hash",
         _ if hash.starts_with("$5$") => "a SHA-256 (crypt) hash",
         _ if hash.starts_with("$6$") => "a SHA-512 (crypt) hash",
-        _ if hash.starts_with("$2x$") => "a hash of a faulty bcrypt (2x)",
+        _ if hash.starts_with("$2x$") => "a hash of the faulty bcrypt variant 2x",
         _ if hash.starts_with("$argon2") => "an Argon2 hash",
         _ if hash.starts_with("$y$") => "a yescrypt hash",
         _ if hash.len() == DES_SIZE => "a DES (crypt) hash, or a plain password",
@@ -91,7 +92,7 @@ fn invalid(problem: String) -> Error {
 
 /// The costs that `htpasswd -C` accepts. Cost 18 would keep a thread busy for 10 s per password.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=17;
-/// 13 characters.
+/// The number of characters of a DES (crypt) hash.
 const DES_SIZE: usize = 13;
 
 #[cfg(test)]
@@ -136,7 +137,7 @@ mod tests {
         }
         for empty in ["", "\n# nobody\n"] {
             let e = Entries::parse(empty).err().unwrap();
-            assert!(e.to_string().contains("it has no users"), "{e}");
+            assert!(e.to_string().contains("no users"), "{e}");
         }
     }
 }

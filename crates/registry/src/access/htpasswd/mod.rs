@@ -1,7 +1,8 @@
 //! Users of a password file.
 //!
-//! Owns the checking of passwords: off the async threads, few at a time, with cached results. It
-//! reads no files: `file` parses their text, and the embedding program notices changes.
+//! Owns the checks of passwords and the cache of their results. Checks run on blocking threads, a
+//! few at a time. `file` parses the text of a password file. The embedding program reads the file,
+//! and calls [`Htpasswd::replace`] when it changes.
 
 mod file;
 
@@ -19,12 +20,13 @@ use super::basic::{self, Offered};
 use super::{Access, AccessRequest, Decision};
 use crate::random;
 
-/// The users of an `htpasswd` file, by HTTP Basic authentication. Each user has full access, and
+/// The users of an `htpasswd` file, authenticated with HTTP Basic. Each user has full access, and
 /// everyone else has none. Clones share everything.
 ///
 /// Accepts bcrypt hashes only. A check takes tens of milliseconds, so checks use at most half of
 /// the processors. A correct password is not checked again for 5 minutes, unless its user's hash
-/// changes. The cache does not contain passwords, but hashes with a key of this process.
+/// changes. The cache contains keyed hashes instead of passwords. The key exists only in this
+/// process.
 ///
 /// Source: RFC 7617; Apache httpd, "Password Formats".
 #[derive(Clone)]
@@ -32,10 +34,10 @@ pub struct Htpasswd(Arc<Inner>);
 
 struct Inner {
     entries: RwLock<Arc<Entries>>,
-    /// Correct passwords, and the time until which they need no check.
+    /// Cache keys of correct passwords, and the time at which each expires.
     known: Mutex<HashMap<Digest, Instant>>,
     key: String,
-    /// Limits the checks that wait or run.
+    /// Limits the number of checks that wait or run.
     waiting: Arc<Semaphore>,
     checking: Arc<Semaphore>,
 }
@@ -52,8 +54,9 @@ impl Htpasswd {
     /// Parses the text of a file: lines of `name:hash`.
     ///
     /// # Errors
-    /// [`Invalid`](longshore_core::ErrorKind::Invalid), with the line, if a line has another format
-    /// or an unsupported hash, if a name occurs twice, or if there are no users.
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid) if a line has another format or an
+    /// unsupported hash, if a name occurs twice, or if there are no users. The error names the
+    /// line.
     pub fn parse(text: &str) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let checking = processors.div_ceil(2);
@@ -66,10 +69,10 @@ impl Htpasswd {
         })))
     }
 
-    /// Replaces the users. The next request uses the new ones.
+    /// Replaces the users. The change takes effect with the next request.
     ///
     /// # Errors
-    /// Same as [`parse`](Self::parse). In this case the previous users stay.
+    /// Same as [`parse`](Self::parse). After an error, the previous users stay in effect.
     pub fn replace(&self, text: &str) -> Result<()> {
         let entries = Arc::new(Entries::parse(text)?);
         *self.0.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
@@ -115,7 +118,7 @@ impl Htpasswd {
 }
 
 impl Inner {
-    /// Returns the cache key of a correct password. It changes with the user's hash.
+    /// Returns the cache key of a correct password. The key changes with the user's hash.
     fn cache_key(&self, hash: &str, password: &str) -> Digest {
         Digest::sha256(format!("{}:{hash}:{password}", self.key).as_bytes())
     }
@@ -172,7 +175,7 @@ pub(crate) fn entries(text: &str) -> Result<Vec<(String, String)>> {
 
 /// 5 minutes: one check is enough for a push of many layers.
 const KNOWN_TIME: Duration = Duration::from_secs(300);
-/// 4,096 users, less than 1 MB; further users are checked on each request.
+/// 4,096 users, less than 1 MB. The passwords of further users are checked on each request.
 const KNOWN_LIMIT: usize = 4_096;
 /// 64 waiting checks: three seconds of work for one processor at cost 10.
 const WAITING_LIMIT: usize = 64;
@@ -221,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_correct_password_is_checked_once_until_its_hash_changes() {
+    async fn a_correct_password_is_cached_until_its_hash_changes() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
         assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
         // While all permits are taken, only cached passwords can be accepted.

@@ -9,8 +9,8 @@ use crate::storage::{LINKS, SESSION_SUFFIX};
 
 /// Returns the total size of all objects and uploads below the root, in bytes.
 ///
-/// Not counted: links, which are empty or (from earlier versions) hard links to the blob, and the
-/// records of uploads, which are few and short.
+/// Links are not counted: a link is empty, or a hard link to the blob if an earlier version of
+/// longshore created it. The records of uploads are not counted, because they are few and short.
 pub(super) fn measure(root: &Path) -> Result<u64> {
     let (mut total, mut folders) = (0, vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {

@@ -1,10 +1,10 @@
-//! Objects as files in a folder: for one machine.
+//! Objects as files in a folder, for a registry on one machine.
 //!
 //! Owns the folder: its lock, the naming of files, and the cleanup at startup. A key is a path
 //! below the root.
 //!
-//! A file gets its name only when it is complete and synced. So whatever a killed process leaves
-//! behind is either complete, or removed at the next start.
+//! A file gets its name only when it is complete and synced. Therefore, every file that a killed
+//! process leaves is either complete or removed at the next start.
 
 mod measure;
 mod sync;
@@ -36,24 +36,26 @@ pub struct DiskStorage(Arc<Folder>);
 #[derive(Debug)]
 struct Folder {
     root: PathBuf,
-    /// The content of all empty objects.
+    /// The file that all empty objects link to.
     empty: PathBuf,
-    /// Locks a name for one thread at a time, so that conditions hold.
+    /// Locks for file names. A lock is held from the check of a condition until the file has its
+    /// name.
     naming: Locks<Mutex<()>>,
     syncs: Syncs,
-    /// Locked as long as the folder is in use.
+    /// A file that is locked as long as the folder is in use.
     _lock: File,
 }
 
 impl DiskStorage {
-    /// Opens a folder, creates it if needed, and removes what an earlier process left unfinished.
+    /// Opens a folder, creates it if needed, and removes the unfinished files of an earlier
+    /// process.
     ///
-    /// Uploads that can continue are kept. Blocks while it lists them; it does not read their
-    /// content.
+    /// Uploads that can continue are kept. Blocks while it lists uploads and blobs, but does not
+    /// read their content.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) if another process uses the folder; [`Io`](ErrorKind::Io)
-    /// if it cannot be created or read.
+    /// if the folder cannot be created or read.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         blob_file::create_folder(&root)?;
@@ -67,7 +69,7 @@ impl DiskStorage {
         Ok(Self(Arc::new(Folder { root, empty, naming, syncs, _lock: lock })))
     }
 
-    /// Does blocking work on a key's file, off the async threads.
+    /// Runs blocking work on a key's file, outside the async threads.
     async fn run<T, F>(&self, key: &Key, work: F) -> Result<T>
     where
         F: FnOnce(&Folder, &Key, &Path) -> Result<T> + Send + 'static,
@@ -91,16 +93,17 @@ fn lock(root: &Path) -> Result<File> {
     }
 }
 
-/// Creates the file that is the content of all empty objects. Its name need not be durable: each
-/// object is a name of its own for the same content.
+/// Creates the file that all empty objects link to. Its name need not be durable, because each
+/// object is another name of the same file.
 fn empty_file(root: &Path) -> Result<PathBuf> {
     let path = root.join("empty");
     File::create(&path).map_err(|e| Error::io(&path, e))?;
     Ok(path)
 }
 
-/// Moves blobs out of the subfolders in which an earlier version of longshore stored them, and makes
-/// the names of all blobs durable: a killed process may not have synced the last ones.
+/// Moves blobs out of the subfolders in which an earlier version of longshore stored them. Then
+/// makes the names of all blobs durable, because a killed process may not have synced the last
+/// names.
 fn settle_blobs(blobs: &Path, syncs: &Syncs) -> Result<()> {
     let algorithms = file_names(blobs)?.into_iter().map(|name| blobs.join(name));
     for algorithm in algorithms.filter(|path| path.is_dir()) {
@@ -130,7 +133,7 @@ impl Folder {
         self.syncs.sync(paths.iter().filter_map(|path| path.parent()))
     }
 
-    /// Creates a file that has no name yet. It is in a folder that is cleaned up at the next start.
+    /// Creates a temporary file in a folder that is cleaned up at the next start.
     fn temp_file(&self) -> Result<TempFile> {
         TempFile::create(&self.path(&Key::uploads()))
     }
@@ -140,8 +143,8 @@ impl Folder {
         let path = self.path(key);
         let io_error = |e| Error::io(&path, e);
         if *condition == Condition::Always && is_content(&path, content) {
-            // The name may be new: the process that gave it may have died before it synced the
-            // folder.
+            // The name may not be durable: the process that created it may have died before it
+            // synced the folder.
             self.sync_parents(&[&path])?;
         } else if content.is_empty() && *condition == Condition::Absent {
             create_parent(&path)?;
@@ -163,8 +166,8 @@ impl Folder {
 
     /// Creates an empty file. It needs no temporary file, because it is complete from the start.
     ///
-    /// Empty objects are hard links to one file, so that a link to a blob costs a name and no new
-    /// file. If the file has as many links as the file system supports, new files are created.
+    /// Empty objects are hard links to one file, so that a link to a blob takes only a name and no
+    /// new file. If the file has as many links as the file system supports, new files are created.
     fn create_empty(&self, path: &Path) -> Result<()> {
         let exists = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
         let created = std::fs::hard_link(&self.empty, path).or_else(|e| match exists(&e) {
@@ -192,13 +195,13 @@ impl Folder {
         name_file()
     }
 
-    /// Checks the condition against the existing file. A conflict means that this file is durable.
+    /// Checks the condition against the existing file. After a conflict, this file is durable.
     fn check(&self, key: &Key, condition: &Condition) -> Result<()> {
         let path = self.path(key);
         let existing = file_metadata(&path)?.map(|existing| meta(&existing).version);
         let checked = condition.check(key, existing.as_ref());
         if checked.is_err() && existing.is_some() {
-            // The thread that gave the name may not have synced it yet.
+            // The thread that created the name may not have synced the folder yet.
             self.sync_parents(&[&path])?;
         }
         checked
@@ -341,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn empty_objects_are_links_to_one_file_while_it_can_have_more() {
+    async fn empty_objects_are_hard_links_to_one_file_if_possible() {
         let folder = tempfile::tempdir().unwrap();
         let storage = DiskStorage::open(folder.path()).unwrap();
         let empty = folder.path().join("empty");

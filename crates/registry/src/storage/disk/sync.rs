@@ -8,8 +8,8 @@ use longshore_core::{Result, blob_file};
 
 use crate::locks::Locks;
 
-/// Syncs folders. One sync serves all callers that wait for the same folder, because many files get
-/// their names in one folder at once.
+/// The syncs of folders. One sync serves all callers that wait for the same folder, because many
+/// files are named in one folder at the same time.
 #[derive(Debug)]
 pub(super) struct Syncs {
     /// The number of requested syncs.
@@ -17,7 +17,7 @@ pub(super) struct Syncs {
     last: Locks<Mutex<Last>>,
 }
 
-/// The last successful sync: its folder, and the number of syncs requested when it began.
+/// The last successful sync: its folder, and the number of syncs that were requested when it began.
 #[derive(Debug, Default)]
 struct Last {
     folder: PathBuf,
@@ -36,7 +36,8 @@ impl Syncs {
 
     /// Makes durable all file names that were created in these folders before this call.
     ///
-    /// A sync of the second folder suffices if it begins while this call waits for the first one.
+    /// Another call's sync of the second folder suffices if it begins while this call waits for the
+    /// first folder.
     pub(super) fn sync<'p>(&self, folders: impl IntoIterator<Item = &'p Path>) -> Result<()> {
         let this = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
         for folder in folders {
@@ -65,14 +66,15 @@ mod tests {
         syncs.sync([&*path]).unwrap();
         std::fs::remove_dir(&path).unwrap();
         syncs.sync([&*path]).unwrap_err();
-        // Simulates a sync that began after the next call's request and before its turn.
+        // Simulate a sync that began after the next call requested its sync, but before that call
+        // has the lock.
         *syncs.last.of(&path).lock().unwrap() = Last { folder: path.clone(), requested: 3 };
         syncs.sync([&*path]).unwrap();
         syncs.sync([&*path]).unwrap_err();
     }
 
     #[test]
-    fn a_sync_of_the_second_folder_counts_while_a_call_waits_for_the_first() {
+    fn a_sync_of_the_second_folder_serves_a_call_that_waits_for_the_first() {
         let root = tempfile::tempdir().unwrap();
         let (syncs, absent) = (Syncs::new(), root.path().join("absent"));
         let has_another_lock =

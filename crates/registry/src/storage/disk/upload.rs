@@ -17,10 +17,11 @@ use crate::storage::{Condition, Key, SESSION_SUFFIX, Upload, Version};
 pub(super) struct DiskUpload {
     folder: Arc<Folder>,
     path: PathBuf,
-    /// The bytes in the file.
+    /// The number of bytes in the file.
     size: u64,
     file: Option<File>,
-    /// Bytes to write together with the next ones, so that a small blob takes one trip to the disk.
+    /// Bytes to write together with the next bytes, so that a small blob takes only one blocking
+    /// call.
     pending: Vec<Bytes>,
 }
 
@@ -29,7 +30,7 @@ impl DiskUpload {
         Self { folder, path, size, file: None, pending: Vec::new() }
     }
 
-    /// Writes the pending bytes, then does blocking work on the file. After a failure, the next
+    /// Writes the pending bytes, then runs blocking work on the file. After a failure, the next
     /// call opens the file again.
     async fn run<T, F>(&mut self, work: F) -> Result<T>
     where
@@ -66,7 +67,8 @@ impl Upload for DiskUpload {
         }
     }
 
-    /// Syncs the file before the checkpoint is recorded: resuming does not read the bytes again.
+    /// Syncs the file before the checkpoint is recorded, because a resumed upload does not read its
+    /// bytes again.
     async fn checkpoint(&mut self) -> Result<String> {
         self.run(|file, path| file.sync_data().map_err(|e| Error::io(path, e))).await?;
         self.file = None;
@@ -84,7 +86,7 @@ impl Upload for DiskUpload {
         let link = folder.path(link);
         self.run(move |file, path| {
             let named = folder.path(&key);
-            // A sync takes long, so check first whether it is needed.
+            // A sync takes long, so check the condition first.
             folder.check(&key, &condition)?;
             file.sync_all().map_err(|e| Error::io(path, e))?;
             create_parent(&named)?;

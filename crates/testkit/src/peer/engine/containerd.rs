@@ -11,7 +11,7 @@ use crate::process::Process;
 
 /// Debian's containerd, with its own content and socket.
 ///
-/// Dropping it stops it and removes the folder.
+/// Dropping this value stops containerd and removes its folder.
 #[derive(Debug)]
 pub struct Containerd {
     process: Process,
@@ -22,7 +22,7 @@ impl Containerd {
     /// Starts the engine, and waits until it is ready.
     ///
     /// # Panics
-    /// If it is not installed or does not start.
+    /// If containerd is not installed or does not start.
     #[must_use]
     pub fn start() -> Self {
         let folder = folder();
@@ -34,13 +34,13 @@ impl Containerd {
         Self { process, folder }
     }
 
-    /// Runs `ctr` and waits for it.
+    /// Runs `ctr` and waits until it ends.
     pub fn ctr(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         let mut ctr = apart(Command::new("ctr"));
         finish(ctr.arg("--address").arg(self.socket()).args(arguments))
     }
 
-    /// Returns its process id.
+    /// Returns the process id of containerd.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()

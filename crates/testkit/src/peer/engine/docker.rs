@@ -12,7 +12,7 @@ use crate::process::Process;
 
 /// Debian's Docker Engine with its client, with its own content, socket and `/etc/docker`.
 ///
-/// Dropping it stops it and its containerd, and removes the folder.
+/// Dropping this value stops the engine and its containerd, and removes its folder.
 #[derive(Debug)]
 pub struct Docker {
     process: Process,
@@ -25,7 +25,7 @@ impl Docker {
     /// Starts the engine, and waits until it is ready.
     ///
     /// # Panics
-    /// If it or its client is not installed, or does not start.
+    /// If the engine or its client is not installed, or the engine does not start.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&[])
@@ -33,11 +33,11 @@ impl Docker {
 
     /// Starts an engine that reaches TLS registries through this proxy.
     ///
-    /// Docker does not check certificates of 127.0.0.0/8, or of names that resolve to it. It does
-    /// check the certificate of a name that only the proxy can resolve.
+    /// Docker does not check certificates of addresses in 127.0.0.0/8, or of names that resolve to
+    /// them. It does check the certificate of a name that only the proxy can resolve.
     ///
     /// # Panics
-    /// If it or its client is not installed, or does not start.
+    /// If the engine or its client is not installed, or the engine does not start.
     #[must_use]
     pub fn behind(proxy: SocketAddr) -> Self {
         Self::start_with(&[("HTTPS_PROXY", format!("http://{proxy}"))])
@@ -67,12 +67,13 @@ impl Docker {
         Self { process, client, _containerd: containerd, folder }
     }
 
-    /// Runs `docker` and waits for it. It uses the credentials that it stored earlier.
+    /// Runs `docker` and waits until it ends. The client uses the credentials that it stored
+    /// earlier.
     pub fn docker(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         finish(self.command().args(arguments))
     }
 
-    /// Returns a `docker` command without arguments. It uses the credentials that it stored
+    /// Returns a `docker` command without arguments. The client uses the credentials that it stored
     /// earlier.
     #[must_use]
     pub fn command(&self) -> Command {
@@ -87,22 +88,22 @@ impl Docker {
         self.folder.path().join("client")
     }
 
-    /// Trusts this authority for one registry, through a file in `certs.d`.
+    /// Makes the engine trust this authority for one registry, through a file in `certs.d`.
     pub fn trust(&self, registry: &str, authority: &Path) {
         let place = self.folder.path().join("etc/certs.d").join(registry);
         fs::create_dir_all(&place).unwrap();
         fs::copy(authority, place.join("ca.crt")).unwrap();
     }
 
-    /// Returns its process id.
+    /// Returns the process id of the engine.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 }
 
-/// Finds the first client on the `PATH` that works with the engine. Earlier ones may be
-/// clients of another engine.
+/// Finds the first client on the `PATH` that works with the engine. Earlier clients may belong to
+/// another engine.
 fn client(folder: &Path) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let clients = std::env::split_paths(&path).map(|place| place.join("docker"));

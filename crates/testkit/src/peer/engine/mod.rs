@@ -1,8 +1,8 @@
 //! Container engines as peers, for pulling, pushing, saving and loading images.
 //!
 //! Owns the isolation of a test's engine from the machine's engine. A test's engine has its own
-//! content folder, and its own mount namespace for files that it writes elsewhere. No container
-//! runs. Engines need root, and a kernel that allows mount namespaces.
+//! content folder, and its own mount namespace for files that it writes elsewhere. The tests run no
+//! containers. The engines need root, and a kernel that allows mount namespaces.
 
 mod containerd;
 mod docker;
@@ -20,15 +20,16 @@ pub use podman::Podman;
 
 use super::{apart, require};
 
-/// Creates a folder for an engine. It is near the root, because the path of a Unix socket has at
-/// most 107 bytes.
+/// Creates a folder for an engine. The folder is near the root, because the path of a Unix socket
+/// has at most 107 bytes.
 fn folder() -> TempDir {
     let near = Path::new("/tmp");
     if near.is_dir() { TempDir::new_in(near) } else { TempDir::new() }.unwrap()
 }
 
-/// Returns a command whose program sees `folder` in place of a system folder. The mount is visible
-/// only to the program, and ends with it. The process id of the command is that of the program.
+/// Returns a command whose program sees `folder` in place of the system folder `place`. The mount
+/// is visible only to the program, and disappears when the program ends. The command and the
+/// program have the same process id.
 fn with_own(program: &str, place: &str, folder: &Path) -> Command {
     require(program);
     let mut command = apart(Command::new("unshare"));

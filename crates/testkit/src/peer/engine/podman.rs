@@ -6,16 +6,16 @@ use tempfile::TempDir;
 use super::super::{Finished, finish};
 use super::{folder, with_own};
 
-/// Debian's podman, with its own content. It has no background process.
+/// Debian's podman, with its own content. Podman has no background process.
 ///
-/// Dropping it removes the folder.
+/// Dropping this value removes its folder.
 #[derive(Debug)]
 pub struct Podman {
     folder: TempDir,
 }
 
 impl Podman {
-    /// Creates the folder.
+    /// Creates an empty folder for the content.
     #[must_use]
     pub fn new() -> Self {
         let folder = folder();
@@ -23,10 +23,10 @@ impl Podman {
         Self { folder }
     }
 
-    /// Runs `podman` and waits for it.
+    /// Runs `podman` and waits until it ends.
     ///
     /// # Panics
-    /// If it is not installed.
+    /// If podman is not installed.
     pub fn podman(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         let at = self.folder.path();
         // podman caches known blobs in /var/lib, whatever its root is.

@@ -1,7 +1,7 @@
-"""Runs the lines of Python that a test sends, and answers with what they gave or raised.
+"""Runs the Python code that a test sends, and replies with its value or its exception.
 
-A request is a line of JSON on standard input, {"run": statements} or {"ask": expression}; `await` may stand in both. The
-answer is a line on standard output: {"gave": value} or {"raised": {...}}.
+A request is a line of JSON on standard input: {"run": statements} or {"ask": expression}. Both may contain `await`. The
+reply is a line on standard output: {"gave": value} or {"raised": {...}}.
 """
 
 import ast
@@ -14,12 +14,12 @@ import json
 import logging
 import sys
 
-# Seconds. A line that takes longer hangs: say where, and end.
+# Seconds. If code takes longer, the interpreter prints a traceback and ends.
 LIMIT = 60
 
 
 def plain(value):
-    """The value as JSON can say it: bytes one character each, iterators as lists, sets in order."""
+    """Converts a value for JSON: bytes to one character per byte, iterators to lists, sets to sorted lists."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
@@ -40,7 +40,7 @@ def plain(value):
 
 
 def status(error):
-    """The status of the reply that an exception was made of, wherever its library keeps it."""
+    """Returns the status of the reply that caused an exception. Each library stores it under another name."""
     reply = getattr(error, "response", None)
     found = (getattr(error, "status", None), getattr(error, "status_code", None), getattr(reply, "status_code", None))
     return next((number for number in found if isinstance(number, int)), None)
@@ -64,7 +64,7 @@ def answer(request, space, loop):
 
 
 def main():
-    # What the libraries print must not stand among the answers.
+    # The output of the libraries must not be mixed with the replies.
     answers, sys.stdout = sys.stdout, sys.stderr
     logging.disable(logging.CRITICAL)
     space, loop = {}, asyncio.new_event_loop()
