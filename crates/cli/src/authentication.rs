@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use clap::Args;
 use longshore::{
-    Authentication, BasicAuth, ClientBuilder, Error, ErrorKind, InitialAuth, RegistryName,
+    Authentication, BasicAuth, ClientBuilder, InitialAuth, ParseError, RegistryName, Result,
     TokenService,
 };
 
-use crate::given::Given;
+use crate::given::{ForOneRegistry, ForRegistry, Given, all};
 
 /// Authentication options.
 #[derive(Clone, Debug, Args)]
@@ -33,7 +33,7 @@ pub(crate) struct AuthenticationOptions {
         env = "LONGSHORE_BASIC_AUTH",
         value_delimiter = ','
     )]
-    basic_auth: Vec<For<Basic>>,
+    basic_auth: Vec<Given<ForRegistry<Basic>>>,
 
     /// Token service URL for this registry, instead of the URL that the registry names. The URL may
     /// end in ?service=NAME.
@@ -45,7 +45,7 @@ pub(crate) struct AuthenticationOptions {
         hide_env_values = true,
         value_delimiter = ','
     )]
-    token_service: Vec<For<Url>>,
+    token_service: Vec<Given<ForOneRegistry<Url>>>,
 
     /// Token service host for this registry, instead of the host that the registry names.
     #[arg(
@@ -55,122 +55,82 @@ pub(crate) struct AuthenticationOptions {
         env = "LONGSHORE_TOKEN_HOST",
         value_delimiter = ','
     )]
-    token_host: Vec<For<Host>>,
+    token_host: Vec<Given<ForOneRegistry<RegistryName>>>,
 }
 
 impl AuthenticationOptions {
     /// Applies these options to a client builder.
     pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
-        let mut every = Authentication::default();
-        for Basic(way) in
-            self.basic_auth.iter().filter(|g| g.registry.is_none()).filter_map(For::value)
-        {
-            way(&mut every);
+        let mut settings = Settings::default();
+        for given in all(&self.basic_auth).filter(|given| given.registry.is_none()) {
+            given.value.apply(&mut settings.every);
         }
-        let mut single = BTreeMap::new();
-        let mut change = |registry: Option<&RegistryName>, change: &dyn Fn(&mut Authentication)| {
-            if let Some(registry) = registry {
-                change(single.entry(registry.clone()).or_insert_with(|| every.clone()));
+        for given in all(&self.basic_auth) {
+            if let Some(registry) = &given.registry {
+                given.value.apply(settings.of(registry));
             }
-        };
-        for given in &self.basic_auth {
-            change(given.registry.as_ref(), &|own| {
-                given.value().into_iter().for_each(|b| b.0(own))
-            });
         }
-        for given in &self.token_service {
-            let service = given.value().map(|url| url.0.clone());
-            change(given.registry.as_ref(), &|own| own.token_service.clone_from(&service));
+        for given in all(&self.token_service) {
+            settings.of(&given.registry).token_service = Some(given.value.0.clone());
         }
-        for given in &self.token_host {
-            let host = given.value().map(|host| host.0.clone());
-            change(given.registry.as_ref(), &|own| own.token_host.clone_from(&host));
+        for given in all(&self.token_host) {
+            settings.of(&given.registry).token_host = Some(given.value.clone());
         }
-        let builder = builder.default_authentication(every);
-        single.into_iter().fold(builder, |b, (registry, own)| b.authentication(registry, own))
+        let builder = builder.default_authentication(settings.every);
+        let single = settings.single.into_iter();
+        single.fold(builder, |builder, (registry, own)| builder.authentication(registry, own))
     }
 }
 
-/// A value for one registry or for all. Both fields are `None` for an empty environment variable.
-#[derive(Clone, Debug)]
-struct For<T> {
-    registry: Option<RegistryName>,
-    value: Option<T>,
+/// The default settings, and those of single registries, which begin as the default.
+#[derive(Default)]
+struct Settings {
+    every: Authentication,
+    single: BTreeMap<RegistryName, Authentication>,
 }
 
-impl<T> For<T> {
-    fn value(&self) -> Option<&T> {
-        self.value.as_ref()
+impl Settings {
+    fn of(&mut self, registry: &RegistryName) -> &mut Authentication {
+        self.single.entry(registry.clone()).or_insert_with(|| self.every.clone())
     }
 }
 
-/// The value of an option that may or must name a registry.
-trait Value: FromStr<Err = Error> {
-    const NEEDS_REGISTRY: bool;
-}
-
-impl<T: Value> FromStr for For<T> {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let (registry, value) = match text.split_once('=') {
-            _ if text.is_empty() => return Ok(Self { registry: None, value: None }),
-            Some((registry, value)) => (Some(registry.parse::<RegistryName>()?), value),
-            None if T::NEEDS_REGISTRY => {
-                return Err(Error::new(ErrorKind::Invalid).detail("expected REGISTRY=VALUE"));
-            }
-            None => (None, text),
-        };
-        Ok(Self { registry, value: Some(value.parse()?) })
-    }
-}
-
-/// A choice for Basic authentication, as a function that changes the settings.
+/// When a password is sent with Basic authentication.
 #[derive(Clone, Copy, Debug)]
-struct Basic(fn(&mut Authentication));
+enum Basic {
+    First,
+    Never,
+}
+
+impl Basic {
+    fn apply(self, settings: &mut Authentication) {
+        match self {
+            Self::First => settings.opening = InitialAuth::Basic,
+            Self::Never => settings.basic = BasicAuth::Never,
+        }
+    }
+}
 
 impl FromStr for Basic {
-    type Err = Error;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         match text {
-            "first" => Ok(Self(|settings| settings.opening = InitialAuth::Basic)),
-            "never" => Ok(Self(|settings| settings.basic = BasicAuth::Never)),
-            _ => Err(Error::new(ErrorKind::Invalid).detail("expected \"first\" or \"never\"")),
+            "first" => Ok(Self::First),
+            "never" => Ok(Self::Never),
+            _ => Err(ParseError::new("use of Basic", text, "expected \"first\" or \"never\"")),
         }
     }
 }
 
-impl Value for Basic {
-    const NEEDS_REGISTRY: bool = false;
-}
-
+/// The URL of a token service.
 #[derive(Clone, Debug)]
 struct Url(TokenService);
 
 impl FromStr for Url {
-    type Err = Error;
+    type Err = longshore::Error;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self> {
         TokenService::new(text, None).map(Self)
     }
-}
-
-impl Value for Url {
-    const NEEDS_REGISTRY: bool = true;
-}
-
-#[derive(Clone, Debug)]
-struct Host(RegistryName);
-
-impl FromStr for Host {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Ok(Self(text.parse()?))
-    }
-}
-
-impl Value for Host {
-    const NEEDS_REGISTRY: bool = true;
 }

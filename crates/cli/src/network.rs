@@ -12,7 +12,7 @@ use longshore::{
     RegistrySettings, RegistryUrl, Result, RootCertificates, Scheme, UserAgent, Verification,
 };
 
-use crate::given::Given;
+use crate::given::{ForRegistry, Given, all, one};
 
 /// Options of every command that contacts registries.
 #[derive(Clone, Debug, Args)]
@@ -232,14 +232,6 @@ impl Settings {
     }
 }
 
-fn all<T>(given: &[Given<T>]) -> impl Iterator<Item = &T> {
-    given.iter().filter_map(|given| given.0.as_ref())
-}
-
-fn one<T>(given: Option<&Given<T>>) -> Option<&T> {
-    given.and_then(|given| given.0.as_ref())
-}
-
 fn certificates(path: &Path) -> Result<RootCertificates> {
     RootCertificates::from_pem(&content(path)?).map_err(|e| in_file(path, e))
 }
@@ -250,25 +242,6 @@ fn content(path: &Path) -> Result<Vec<u8>> {
 
 fn in_file(path: &Path, error: Error) -> Error {
     Error::new(error.kind()).at(path.display()).with_source(error)
-}
-
-/// A value for all registries, or for one: `[REGISTRY=]VALUE`.
-#[derive(Clone, Debug)]
-struct ForRegistry<T> {
-    registry: Option<RegistryName>,
-    value: T,
-}
-
-impl<T: FromStr<Err = ParseError>> FromStr for ForRegistry<T> {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (registry, value) = match text.split_once('=') {
-            Some((registry, value)) => (Some(registry.parse()?), value),
-            None => (None, text),
-        };
-        Ok(Self { registry, value: value.parse()? })
-    }
 }
 
 /// The path of a file.
@@ -381,12 +354,11 @@ mod tests {
     }
 
     #[test]
-    fn a_value_applies_to_all_registries_or_to_one() {
-        let one: ForRegistry<Scheme> = "r.example:5000=detect".parse().unwrap();
-        assert_eq!((one.registry.unwrap().as_str(), one.value), ("r.example:5000", Scheme::Detect));
-        let every: ForRegistry<File> = "ca.pem".parse().unwrap();
-        assert_eq!((every.registry, every.value), (None, File("ca.pem".into())));
-        assert!("r.example=ssh".parse::<ForRegistry<Scheme>>().is_err());
-        assert!("cert.pem".parse::<CertificateAndKey>().is_err());
+    fn paths_of_files_are_not_empty() {
+        assert_eq!("ca.pem".parse(), Ok(File("ca.pem".into())));
+        assert!("".parse::<File>().is_err());
+        for bad in ["", "cert.pem", "cert.pem,", ",key.pem"] {
+            assert!(bad.parse::<CertificateAndKey>().is_err(), "{bad}");
+        }
     }
 }

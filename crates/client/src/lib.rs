@@ -99,7 +99,7 @@
 //!     let plain = store.unpack_layer(&layer, UnpackLimits::default())?;
 //!     for entry in tar::Archive::new(plain).entries()? {
 //!         let mut entry = entry?;
-//!         if entry.path()?.ends_with("etc/os-release") {
+//!         if matches!(&*entry.path_bytes(), b"etc/os-release" | b"./etc/os-release") {
 //!             release.clear();
 //!             entry.read_to_string(&mut release)?;
 //!         }
@@ -157,18 +157,16 @@ pub use longshore_core::{
     Pushed, RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName,
     Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, SourceExt, StreamDigest,
     Tag, TagOrDigest, TagOutcome, Target, TargetExt, UntagMethod, Verifier, add_tags, blob_file,
-    canonical_json, delete_with_tags, graph, json_field, list_files, list_images, placed,
+    canonical_json, delete_with_tags, graph, json_field, list_files, list_images, place_files,
     pull_files, run_blocking, select_image, tags_for_digest, untag, wait,
 };
 
 #[cfg(feature = "archive")]
 pub use longshore_image::{
     Append, AppendResult, Compression, Decoder, DockerArchive, DockerArchiveWriter, FolderArchive,
-    OciArchive, OciArchiveWriter, UnpackLimits, UnpackResult, measure, unpack, unpack_folder,
+    OciArchive, OciArchiveWriter, UnpackLimits, UnpackResult, measure_layer, unpack, unpack_folder,
 };
 
-/// The names in a layout's `index.json`.
-pub use longshore_core::listing as layout_listing;
 /// The embedded registry.
 #[cfg(feature = "registry")]
 pub use longshore_registry as registry;
@@ -196,11 +194,16 @@ pub use raw::{RawDocument, RawReply, RawRequest};
 pub use repository::{RemoteRepository, Upload};
 pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
-pub use stores::{Located, Named, Stores};
+pub use stores::{ListedImage, Located, Stores};
 pub use transfer::{Copied, CopyFailure, Transfer, TransferReport};
 pub use transport::{Body, Transport, TransportError, TransportErrorKind};
 
-/// The README, included here so that its example is compiled.
+/// The project's README, included here so that its examples are compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
+
+/// The README of this crate, included here so that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct CrateReadme;

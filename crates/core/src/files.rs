@@ -41,7 +41,7 @@ pub fn list_files(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
 /// A title may contain subfolders, which are created. All titles are checked before anything is
 /// written. No file is written through a symbolic link. Each file appears only when it is complete
 /// and verified, and replaces an existing file. A folder that was stored as an archive is written
-/// as an archive. To unpack it, use [`placed`] and an archive reader.
+/// as an archive. To unpack it, use [`place_files`] and an archive reader.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the manifest lists nothing; [`Invalid`](ErrorKind::Invalid)
@@ -53,7 +53,7 @@ pub async fn pull_files(
     folder: &Path,
 ) -> Result<Vec<PathBuf>> {
     let files =
-        placed(list_files(manifest)?, Folders::Kept).map_err(|e| e.at(manifest.digest()))?;
+        place_files(list_files(manifest)?, Folders::Kept).map_err(|e| e.at(manifest.digest()))?;
     stream::iter(files)
         .map(|file| async move { file.write(source, folder).await })
         .buffered(PARALLEL)
@@ -93,7 +93,7 @@ pub enum Folders {
 /// folder.
 ///
 /// Source: the annotations [`TITLE`](Annotations::TITLE) and [`UNPACK`](Annotations::UNPACK).
-pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
+pub fn place_files(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     if blobs.is_empty() {
         return Err(Error::new(ErrorKind::NotFound).detail("the manifest lists no blobs"));
     }
@@ -289,7 +289,7 @@ mod tests {
         let folder = |path| blob(path, &[(title, path), (unpack, "true")]);
         let file = |path| blob(path, &[(title, path)]);
         let shown = |blobs: &[Descriptor], folders| {
-            let placed = placed(blobs.to_vec(), folders).ok()?;
+            let placed = place_files(blobs.to_vec(), folders).ok()?;
             let shown =
                 |p: &Placed| format!("{}{}", p.path.display(), if p.folder { "/" } else { "" });
             Some(placed.iter().map(shown).collect::<Vec<_>>().join(" "))

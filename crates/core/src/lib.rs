@@ -80,7 +80,7 @@ pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
 pub use escaped_text::EscapedText;
-pub use files::{Folders, Placed, list_files, placed, pull_files};
+pub use files::{Folders, Placed, list_files, place_files, pull_files};
 pub use filter::Filter;
 pub use image::{HistoryStep, Image, ImageLayer};
 pub use json_field::json_field;

@@ -33,14 +33,14 @@ pub struct UnpackResult {
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the compression is damaged; [`TooLarge`](ErrorKind::TooLarge)
 /// beyond the limits; the errors of the reader.
-pub async fn measure(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
+pub async fn measure_layer(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
     measure_if(reader, limits, |_| true).await
 }
 
-/// Same as [`measure`], for a new layer, which must be a tar.
+/// Same as [`measure_layer`], for a new layer, which must be a tar.
 ///
 /// # Errors
-/// Same as [`measure`]; [`Invalid`](ErrorKind::Invalid) if the content does not begin like a tar.
+/// Same as [`measure_layer`]; [`Invalid`](ErrorKind::Invalid) if the content does not begin like a tar.
 pub(crate) async fn measure_tar(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
     measure_if(reader, limits, tar_index::begins).await
 }

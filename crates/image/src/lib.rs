@@ -58,5 +58,5 @@ pub use append::{Append, AppendResult};
 pub use compression::{Compression, Decoder, UnpackLimits, error_of};
 pub use docker_archive::{DockerArchive, DockerArchiveWriter};
 pub use folder::{FolderArchive, unpack_folder};
-pub use layer::{UnpackResult, measure, unpack};
+pub use layer::{UnpackResult, measure_layer, unpack};
 pub use oci_archive::{OciArchive, OciArchiveWriter};

@@ -13,7 +13,7 @@ use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::file_range::OpenFile;
 
 /// The file of an archive. `in_place` is true if the file is the original, plain file.
-pub(crate) struct Spooled {
+pub(crate) struct ArchiveFile {
     pub(crate) file: OpenFile,
     pub(crate) in_place: bool,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Spooled {
 /// [`NotFound`](ErrorKind::NotFound) if the file does not exist; [`Invalid`](ErrorKind::Invalid)
 /// for a folder and for damaged compression; [`TooLarge`](ErrorKind::TooLarge) if the decompressed
 /// content exceeds the limits.
-pub(crate) fn open(path: &Path) -> Result<Spooled> {
+pub(crate) fn open(path: &Path) -> Result<ArchiveFile> {
     let metadata = std::fs::metadata(path).map_err(|e| not_found_or_io(path, e))?;
     if metadata.is_dir() {
         return Err(Error::new(ErrorKind::Invalid)
@@ -35,19 +35,19 @@ pub(crate) fn open(path: &Path) -> Result<Spooled> {
     }
     let file = File::open(path).map_err(|e| not_found_or_io(path, e))?;
     if metadata.is_file() && is_plain(&file).map_err(|e| e.at(path.display()))? {
-        return Ok(Spooled { file: OpenFile::new(file, path), in_place: true });
+        return Ok(ArchiveFile { file: OpenFile::new(file, path), in_place: true });
     }
     let unpacked = unpack(file).map_err(|e| e.at(path.display()))?;
-    Ok(Spooled { file: OpenFile::new(unpacked, path), in_place: false })
+    Ok(ArchiveFile { file: OpenFile::new(unpacked, path), in_place: false })
 }
 
 /// Reads an archive, plain or compressed, from a stream. The name of the archive is [`STREAM`].
 ///
 /// # Errors
 /// The errors of [`open`] about content; [`Io`](ErrorKind::Io) if the stream cannot be read.
-pub(crate) fn read(stream: impl Read) -> Result<Spooled> {
+pub(crate) fn read(stream: impl Read) -> Result<ArchiveFile> {
     let unpacked = unpack(stream).map_err(|e| e.at(STREAM))?;
-    Ok(Spooled { file: OpenFile::new(unpacked, Path::new(STREAM)), in_place: false })
+    Ok(ArchiveFile { file: OpenFile::new(unpacked, Path::new(STREAM)), in_place: false })
 }
 
 fn is_plain(mut file: &File) -> Result<bool> {

@@ -82,3 +82,8 @@ pub use storage::{
     Storage, Upload, UploadId, Version,
 };
 pub use test_registry::TestRegistry;
+
+/// The README of this crate, included here so that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

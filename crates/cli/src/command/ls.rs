@@ -61,7 +61,7 @@ async fn names(
     page_size: Option<NonZeroUsize>,
 ) -> Result<Pages<ImageName>> {
     if location.place().has_entries() {
-        let names = context.stores().names(location).await?.into_iter().map(|(name, _)| name);
+        let names = context.stores().names(location).await?.into_iter().map(|image| image.name);
         let is_after = |name: &ImageName| after.as_ref().is_none_or(|a| name.to_string() > *a);
         return Ok(Pages::from_items(names.filter(is_after).collect()));
     }

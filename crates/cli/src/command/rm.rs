@@ -28,8 +28,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let digest = located.source.resolve(&located.selector).await?.digest;
     let store = context.stores().open_to_delete(&arguments.location).await?;
     let tags: Vec<String> = if arguments.location.place().has_entries() {
-        let names = context.stores().names(&arguments.location).await?.into_iter();
-        names.filter(|(_, of)| of.as_ref() == Some(&digest)).map(|(n, _)| n.to_string()).collect()
+        let listed = context.stores().names(&arguments.location).await?.into_iter();
+        let same = listed.filter(|image| image.digest.as_ref() == Some(&digest));
+        same.map(|image| image.name.to_string()).collect()
     } else {
         let tags = longshore::tags_for_digest(&*store, &digest).await?;
         tags.iter().map(ToString::to_string).collect()

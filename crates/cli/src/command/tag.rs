@@ -1,5 +1,5 @@
 use clap::Args;
-use longshore::{ImageName, Location, ParseError, Result, Tag, layout_listing};
+use longshore::{ImageName, Location, ParseError, Result, Tag};
 
 use crate::context::Context;
 use crate::defaults;
@@ -39,9 +39,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 /// Parses a new name: a tag, or a whole name if the location supports whole names.
 fn name(location: &Location, text: &str) -> Result<ImageName> {
     if location.place().has_entries() {
-        let reason = "expected a name such as v1 or team/app:v1";
-        layout_listing::check_name(text).map_err(|_| ParseError::new("name", text, reason))?;
-        return Ok(ImageName::entry(text));
+        return Ok(ImageName::new_entry(text)?);
     }
     Ok(ImageName::Tag(Tag::parse(text)?))
 }

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::forward::forward;
 use super::runtime::wait;
 use crate::location::{ImageName, Location};
-use crate::stores::{Located, Named, Stores as AsyncStores};
+use crate::stores::{ListedImage, Located, Stores as AsyncStores};
 use crate::transfer::{Transfer, TransferReport};
 
 /// Opens the stores at locations; see [`Stores`](AsyncStores).
@@ -36,7 +36,7 @@ impl Stores {
         /// Opens a location for reading, and determines its manifest.
         pub fn locate(&self, location: &Location) -> Result<Located>;
         /// Lists the names of all images at a location.
-        pub fn names(&self, location: &Location) -> Result<Vec<Named>>;
+        pub fn names(&self, location: &Location) -> Result<Vec<ListedImage>>;
         /// Lists the tags of all images at a location.
         pub fn tags(&self, location: &Location) -> Result<Vec<Tag>>;
         /// Lists the full names of all images in a docker-archive.

@@ -5,9 +5,8 @@ mod parse;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use longshore_core::{
-    Digest, ParseError, Reference, Repository, Tag, TagOrDigest, listing::tag_in,
-};
+use longshore_core::listing::{check_name, tag_in};
+use longshore_core::{Digest, ParseError, Reference, Repository, Tag, TagOrDigest};
 
 /// A place that holds images, optionally with one of its images.
 ///
@@ -110,6 +109,18 @@ impl ImageName {
     #[must_use]
     pub fn entry(text: &str) -> Self {
         Tag::parse(text).map_or_else(|_| Self::Entry(text.to_owned()), Self::Tag)
+    }
+
+    /// Parses the name of a new entry in a layout: a tag, or a whole name such as `team/app:v1`.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the specification does not allow the name.
+    ///
+    /// Source: image-spec v1.1.1, "Pre-Defined Annotation Keys", `org.opencontainers.image.ref.name`.
+    pub fn new_entry(text: &str) -> Result<Self, ParseError> {
+        let reason = "expected a name such as v1 or team/app:v1";
+        check_name(text).map_err(|_| ParseError::new("name", text, reason))?;
+        Ok(Self::entry(text))
     }
 
     /// Returns the tag that the image gets at other places. For an entry whose name contains no

@@ -7,7 +7,7 @@ use longshore_core::{
     Delete, Descriptor, Layout, Result, Source, Tag, TagOrDigest, Target, listing,
 };
 
-use super::{Named, Reader, Writer};
+use super::{ListedImage, Reader, Writer};
 use crate::location::ImageName;
 
 #[async_trait]
@@ -28,7 +28,7 @@ impl Reader for Layout {
         tags(&self.entries().await?)
     }
 
-    async fn names(&self, _: Option<&ImageName>) -> Result<Vec<Named>> {
+    async fn names(&self, _: Option<&ImageName>) -> Result<Vec<ListedImage>> {
         Ok(names(&self.entries().await?))
     }
 }
@@ -52,7 +52,11 @@ pub(super) fn tags(entries: &[Descriptor]) -> Result<Vec<Tag>> {
 }
 
 /// Returns the names of entries, with their digests.
-pub(super) fn names(entries: &[Descriptor]) -> Vec<Named> {
+pub(super) fn names(entries: &[Descriptor]) -> Vec<ListedImage> {
     let names = listing::names(entries).into_iter();
-    names.map(|(name, entry)| (ImageName::entry(name), Some(entry.digest.clone()))).collect()
+    let listed = |(name, entry): (&str, &Descriptor)| ListedImage {
+        name: ImageName::entry(name),
+        digest: Some(entry.digest.clone()),
+    };
+    names.map(listed).collect()
 }

@@ -70,8 +70,16 @@ pub struct Located {
     pub names: Vec<Reference>,
 }
 
-/// The name of an image in a store. Includes the digest if the store has it without a request.
-pub type Named = (ImageName, Option<Digest>);
+/// An image in the listing of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedImage {
+    /// The name of the image.
+    pub name: ImageName,
+    /// The digest of its manifest, if the store's listing contains digests: those of layouts do,
+    /// those of registries do not.
+    pub digest: Option<Digest>,
+}
 
 impl Stores {
     /// Creates an opener of stores that uses this client for repositories at registries.
@@ -131,7 +139,7 @@ impl Stores {
     ///
     /// # Errors
     /// Same as [`open`](Self::open); any error of the listing.
-    pub async fn names(&self, location: &Location) -> Result<Vec<Named>> {
+    pub async fn names(&self, location: &Location) -> Result<Vec<ListedImage>> {
         self.reader(location.place()).await?.names(location.name()).await
     }
 
@@ -302,9 +310,10 @@ trait Reader: Send + Sync {
     }
 
     /// Lists the names of all images.
-    async fn names(&self, name: Option<&ImageName>) -> Result<Vec<Named>> {
+    async fn names(&self, name: Option<&ImageName>) -> Result<Vec<ListedImage>> {
         let tags = self.tags(name).await?;
-        Ok(tags.into_iter().map(|tag| (ImageName::Tag(tag), None)).collect())
+        let listed = |tag| ListedImage { name: ImageName::Tag(tag), digest: None };
+        Ok(tags.into_iter().map(listed).collect())
     }
 
     /// Lists the full names of all images, if the place has full names.

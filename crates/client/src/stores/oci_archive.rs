@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use longshore_core::{Delete, Result, Source, Tag, TagOrDigest, Target};
 use longshore_image::{OciArchive, OciArchiveWriter};
 
-use super::{Named, Reader, Writer, layout, standard_streams};
+use super::{ListedImage, Reader, Writer, layout, standard_streams};
 use crate::location::ImageName;
 
 pub(super) async fn open(path: &Path) -> Result<OciArchive> {
@@ -42,7 +42,7 @@ impl Reader for OciArchive {
         layout::tags(self.entries())
     }
 
-    async fn names(&self, _: Option<&ImageName>) -> Result<Vec<Named>> {
+    async fn names(&self, _: Option<&ImageName>) -> Result<Vec<ListedImage>> {
         Ok(layout::names(self.entries()))
     }
 }

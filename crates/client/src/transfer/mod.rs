@@ -13,7 +13,7 @@ use longshore_core::{
 pub use self::report::{Copied, CopyFailure, TransferReport};
 use crate::client::Client;
 use crate::location::{ImageName, Location, Place};
-use crate::stores::{Located, Named, Stores, Writer};
+use crate::stores::{ListedImage, Located, Stores, Writer};
 
 /// A copy from one location to another. Create one with [`new`](Self::new) and set its fields.
 ///
@@ -97,17 +97,17 @@ impl Stores {
             transfer.check()?;
             self.check_target(&transfer.target).await?;
         }
-        let mut run = Run { stores: self, observer, writers: HashMap::new() };
+        let mut batch = Batch { stores: self, observer, writers: HashMap::new() };
         let mut report = TransferReport::default();
         for transfer in transfers {
-            match run.copy(transfer).await {
+            match batch.copy(transfer).await {
                 Ok(copies) => copies.into_iter().for_each(|copy| report.add(copy)),
                 Err(e) if transfers.len() == 1 => return Err(e),
                 Err(error) => report.add(Err(CopyFailure::new(&transfer.source, None, error))),
             }
         }
         let mut finished = Ok(());
-        for open in run.writers.into_values().filter(|open| open.is_used) {
+        for open in batch.writers.into_values().filter(|open| open.is_used) {
             finished = finished.and(open.writer.target(None).finish().await);
         }
         finished.map(|()| report)
@@ -191,7 +191,7 @@ impl Transfer {
 }
 
 /// Running transfers, with the places that they have opened for writing.
-struct Run<'a> {
+struct Batch<'a> {
     stores: &'a Stores,
     observer: CopyObserver,
     writers: HashMap<Place, OpenWriter>,
@@ -205,7 +205,7 @@ struct OpenWriter {
 
 type Outcome = Result<Copied, CopyFailure>;
 
-impl Run<'_> {
+impl Batch<'_> {
     async fn copy(&mut self, transfer: &Transfer) -> Result<Vec<Outcome>> {
         let target = transfer.target.named_after(&transfer.source);
         let copies = match transfer.all_tags {
@@ -294,10 +294,10 @@ impl Run<'_> {
 }
 
 /// Separates tags from other names, which have a digest.
-fn tags_and_entries(names: Vec<Named>) -> (Vec<Tag>, Vec<(ImageName, Digest)>) {
+fn tags_and_entries(names: Vec<ListedImage>) -> (Vec<Tag>, Vec<(ImageName, Digest)>) {
     let (mut tags, mut entries) = (Vec::new(), Vec::new());
-    for named in names {
-        match named {
+    for image in names {
+        match (image.name, image.digest) {
             (ImageName::Tag(tag), _) => tags.push(tag),
             (name, Some(digest)) => entries.push((name, digest)),
             (_, None) => {}

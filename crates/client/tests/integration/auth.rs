@@ -602,6 +602,29 @@ async fn errors_of_a_token_service_name_the_service_and_not_the_reference() {
 }
 
 #[tokio::test]
+async fn errors_of_a_token_service_contain_its_error_codes() {
+    // Only a refusal by the service is also a refusal of the registry's resource. A caller that
+    // decides by the status must not take another status for an answer of the registry.
+    for (status, kind, stated) in [
+        (401, ErrorKind::Unauthorized, Some(401)),
+        (403, ErrorKind::Denied, Some(403)),
+        (400, ErrorKind::Unauthorized, None),
+        (404, ErrorKind::Unauthorized, None),
+    ] {
+        let server = Script::start().await;
+        server.expect(tags().answer(401).header("www-authenticate", bearer(&server.url("/token"))));
+        let codes = "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"account locked\"}]}";
+        server.expect(Exchange::new("GET", PULL).answer(status).body(codes));
+        let e = as_user(&server).tags(None).all().await.unwrap_err();
+        assert_eq!((e.kind(), e.status()), (kind, stated), "{status}");
+        let codes: Vec<_> = e.registry_errors().iter().map(|error| error.code.as_str()).collect();
+        assert_eq!(codes, ["DENIED"], "{status}");
+        assert!(e.to_string().contains("account locked"), "{e}");
+        server.finish();
+    }
+}
+
+#[tokio::test]
 async fn an_error_names_the_token_service_that_cannot_be_reached() {
     let server = Script::start().await;
     let closed = "http://127.0.0.1:1/token";

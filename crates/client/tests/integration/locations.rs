@@ -57,7 +57,7 @@ async fn an_image_is_copied_between_registries_layouts_and_archives() {
     // registry.
     assert_eq!(digest(&client.stores(), &image("c/d:v9")).await, source);
     let names = client.stores().names(&at("oci", path, "layout")).await.unwrap();
-    let names: Vec<String> = names.iter().map(|(name, _)| name.to_string()).collect();
+    let names: Vec<String> = names.iter().map(|image| image.name.to_string()).collect();
     assert_eq!(names, ["example.org/team/app:v9", "v1"]);
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::CopyEvent;
 use super::plan::{self, Step};
-use super::run::{Copy, Run, canceled};
+use super::run::{Run, Tally, canceled};
 use crate::blob::{BlobBody, Progress};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -12,18 +12,18 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::store::{Pushed, TargetExt as _};
 
 impl Run {
-    pub(super) async fn blob(self: Arc<Self>, copy: Arc<Copy>, blob: Descriptor) -> Result<()> {
-        self.blobs.run(&blob.digest, || self.move_blob(&copy, &blob)).await
+    pub(super) async fn blob(self: Arc<Self>, tally: Arc<Tally>, blob: Descriptor) -> Result<()> {
+        self.blobs.run(&blob.digest, || self.move_blob(&tally, &blob)).await
     }
 
     pub(super) async fn unsized_blob(
         self: Arc<Self>,
-        copy: Arc<Copy>,
+        tally: Arc<Tally>,
         digest: Digest,
     ) -> Result<()> {
         let blob = self.with_size(digest).await?;
         (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-        self.blob(copy, blob).await
+        self.blob(tally, blob).await
     }
 
     /// Queries the source for the size of a blob. Schema 1 manifests do not state sizes.
@@ -35,14 +35,14 @@ impl Run {
         Ok(Descriptor::new(crate::MediaType::DOCKER_LAYER_GZIP, digest, size))
     }
 
-    async fn move_blob(&self, copy: &Copy, blob: &Descriptor) -> Result<()> {
+    async fn move_blob(&self, tally: &Tally, blob: &Descriptor) -> Result<()> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
         let body = || self.body_of(blob);
         let pushed = match self.step(blob) {
             Step::LeaveOut => {
-                copy.count(|t| t.blobs_left_out += 1);
-                copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
+                tally.count(|t| t.blobs_left_out += 1);
+                tally.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
                 (self.observer)(&CopyEvent::LeftOut { digest, size });
                 return Ok(());
             }
@@ -52,15 +52,15 @@ impl Run {
         };
         match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
             (Pushed::Existing, _) => {
-                copy.count(|t| t.blobs_held += 1);
+                tally.count(|t| t.blobs_held += 1);
                 (self.observer)(&CopyEvent::Skipped { digest, size });
             }
             (Pushed::Mounted, Some(from)) => {
-                copy.count(|t| t.blobs_mounted += 1);
+                tally.count(|t| t.blobs_mounted += 1);
                 (self.observer)(&CopyEvent::Mounted { digest, size, from: from.clone() });
             }
             (Pushed::Mounted, None) | (Pushed::Sent, _) => {
-                copy.count(|t| {
+                tally.count(|t| {
                     t.blobs_sent += 1;
                     t.bytes_sent += size;
                 });

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 
 use super::plan::{self, Walk};
-use super::run::{Copy, Run};
+use super::run::{Run, Tally};
 use super::{CopyEvent, CopyOptions};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -25,18 +25,18 @@ impl Run {
     /// Copies a manifest once, without a tag.
     pub(super) async fn once_below(
         self: &Arc<Self>,
-        copy: &Arc<Copy>,
+        tally: &Arc<Tally>,
         manifest: RawManifest,
         depth: usize,
     ) -> Result<()> {
         let digest = manifest.digest().clone();
         self.manifests
             .run(&digest, || async {
-                let holding = self.below(copy, &manifest, depth).await?;
+                let holding = self.below(tally, &manifest, depth).await?;
                 if self.walk(holding) == Walk::Descend {
                     self.send_manifest(&manifest, None).await?;
                 }
-                self.arrived(copy, &manifest, holding);
+                self.arrived(tally, &manifest, holding);
                 Ok(())
             })
             .await
@@ -46,14 +46,14 @@ impl Run {
     /// manifest at the target before the copy.
     pub(super) async fn below(
         self: &Arc<Self>,
-        copy: &Arc<Copy>,
+        tally: &Arc<Tally>,
         manifest: &RawManifest,
         depth: usize,
     ) -> Result<Presence> {
         let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
         match self.walk(holding) {
             Walk::Stop => {}
-            walk => self.children(copy, manifest, walk, depth).await?,
+            walk => self.children(tally, manifest, walk, depth).await?,
         }
         Ok(holding)
     }
@@ -62,7 +62,7 @@ impl Run {
     /// each manifest is in memory while it is copied. The first failure stops the other copies.
     async fn children(
         self: &Arc<Self>,
-        copy: &Arc<Copy>,
+        tally: &Arc<Tally>,
         manifest: &RawManifest,
         walk: Walk,
         depth: usize,
@@ -71,15 +71,15 @@ impl Run {
         let mut tasks = JoinSet::new();
         for blob in successors.blobs {
             (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-            tasks.spawn(Arc::clone(self).blob(Arc::clone(copy), blob));
+            tasks.spawn(Arc::clone(self).blob(Arc::clone(tally), blob));
         }
         for digest in successors.unsized_blobs {
-            tasks.spawn(Arc::clone(self).unsized_blob(Arc::clone(copy), digest));
+            tasks.spawn(Arc::clone(self).unsized_blob(Arc::clone(tally), digest));
         }
         let mut manifests = successors
             .manifests
             .into_iter()
-            .map(|child| Arc::clone(self).child(Arc::clone(copy), child, depth + 1));
+            .map(|child| Arc::clone(self).child(Arc::clone(tally), child, depth + 1));
         for child in manifests.by_ref().take(self.options.parallel.get()) {
             tasks.spawn(child);
         }
@@ -127,29 +127,29 @@ impl Run {
     /// Copies an entry of an index. The future is boxed, because an index may list indexes.
     fn child(
         self: Arc<Self>,
-        copy: Arc<Copy>,
+        tally: Arc<Tally>,
         child: Descriptor,
         depth: usize,
     ) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
             if !self.is_blob(&child).await? {
-                return self.listed_manifest(&copy, &child, depth).await;
+                return self.listed_manifest(&tally, &child, depth).await;
             }
             (self.observer)(&CopyEvent::ListedBlob { blob: child.clone() });
             (self.observer)(&CopyEvent::Found { blob: child.clone() });
-            self.blob(copy, child).await
+            self.blob(tally, child).await
         })
     }
 
     /// Copies a manifest that is listed by an index or as a referrer.
     pub(super) async fn listed_manifest(
         self: &Arc<Self>,
-        copy: &Arc<Copy>,
+        tally: &Arc<Tally>,
         child: &Descriptor,
         depth: usize,
     ) -> Result<()> {
         let manifest = self.read_listed(child).await?;
-        self.once_below(copy, manifest.clone(), depth).await?;
+        self.once_below(tally, manifest.clone(), depth).await?;
         self.check_name(&manifest).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use futures_util::TryStreamExt as _;
 
-use super::run::{Copy, Run};
+use super::run::{Run, Tally};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -13,11 +13,15 @@ use crate::error::{Error, ErrorKind, Result, Side};
 impl Run {
     /// Copies all referrers of the root and of the manifests below it, including referrers of
     /// referrers.
-    pub(super) async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>, root: &Digest) -> Result<()> {
+    pub(super) async fn referrers(
+        self: &Arc<Self>,
+        tally: &Arc<Tally>,
+        root: &Digest,
+    ) -> Result<()> {
         let mut subjects = Subjects::of(root);
         while let Some(subject) = self.next_subject(&mut subjects) {
             for referrer in self.referrers_of(&subject, &mut subjects).await? {
-                self.listed_manifest(copy, &referrer, 0).await?;
+                self.listed_manifest(tally, &referrer, 0).await?;
             }
         }
         Ok(())

@@ -36,12 +36,12 @@ pub(super) struct Run {
 
 /// The counts of one copy, and the layers that were left out.
 #[derive(Default)]
-pub(super) struct Copy {
+pub(super) struct Tally {
     stats: Mutex<CopyStats>,
     pub(super) left_out: Mutex<Vec<Digest>>,
 }
 
-impl Copy {
+impl Tally {
     pub(super) fn count(&self, change: impl FnOnce(&mut CopyStats)) {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -61,10 +61,10 @@ impl Run {
 
     /// Copies one blob.
     pub(super) async fn only_blob(self: Arc<Self>, blob: Descriptor) -> Result<CopyStats> {
-        let copy = Arc::new(Copy::default());
+        let tally = Arc::new(Tally::default());
         (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-        self.blob(Arc::clone(&copy), blob).await?;
-        let stats = *copy.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        self.blob(Arc::clone(&tally), blob).await?;
+        let stats = *tally.stats.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(stats)
     }
 
@@ -73,20 +73,20 @@ impl Run {
         selector: TagOrDigest,
         tag: Option<Tag>,
     ) -> Result<CopySummary> {
-        let copy = Arc::new(Copy::default());
+        let tally = Arc::new(Tally::default());
         let root = self.root(&selector).await?;
         if self.options.referrers {
             // Set the tag last, so that a client that resolves the tag finds the signatures.
-            self.deliver(&copy, &root, None).await?;
-            self.referrers(&copy, root.digest()).await?;
+            self.deliver(&tally, &root, None).await?;
+            self.referrers(&tally, root.digest()).await?;
             if let Some(tag) = &tag {
                 self.point(tag, &root).await?;
             }
         } else {
-            self.deliver(&copy, &root, tag.as_ref()).await?;
+            self.deliver(&tally, &root, tag.as_ref()).await?;
         }
-        let stats = *copy.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        let left_out = copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stats = *tally.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_out = tally.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(CopySummary { root: root.descriptor().clone(), tag, left_out, stats })
     }
 
@@ -104,19 +104,19 @@ impl Run {
     /// Copies the root and everything below it, and then sets the tag.
     async fn deliver(
         self: &Arc<Self>,
-        copy: &Arc<Copy>,
+        tally: &Arc<Tally>,
         root: &RawManifest,
         tag: Option<&Tag>,
     ) -> Result<()> {
         let Some(tag) = tag else {
-            return self.once_below(copy, root.clone(), 0).await;
+            return self.once_below(tally, root.clone(), 0).await;
         };
-        let holding = self.below(copy, root, 0).await?;
+        let holding = self.below(tally, root, 0).await?;
         let settled = self.walk(holding) != Walk::Descend && self.points_at(tag, root).await?;
         if !settled {
             self.send_manifest(root, Some(tag)).await?;
         }
-        self.arrived(copy, root, holding);
+        self.arrived(tally, root, holding);
         self.tagged(tag, root);
         Ok(())
     }
@@ -135,9 +135,9 @@ impl Run {
     }
 
     /// Counts and reports a manifest that the target now holds.
-    pub(super) fn arrived(&self, copy: &Copy, manifest: &RawManifest, before: Presence) {
+    pub(super) fn arrived(&self, tally: &Tally, manifest: &RawManifest, before: Presence) {
         let held = before != Presence::Absent;
-        copy.count(|t| if held { t.manifests_held += 1 } else { t.manifests_sent += 1 });
+        tally.count(|t| if held { t.manifests_held += 1 } else { t.manifests_sent += 1 });
         (self.observer)(&CopyEvent::Manifest { manifest: manifest.descriptor().clone(), held });
     }
 

@@ -27,7 +27,7 @@ use image::{Image, Known, Stored};
 pub use writer::DockerArchiveWriter;
 
 use crate::file_range::Section;
-use crate::spool::{self, Spooled};
+use crate::spool::{self, ArchiveFile};
 use crate::tar_index::Members;
 
 /// The images of a docker-archive, read in place. Clones share the open file.
@@ -80,7 +80,7 @@ impl DockerArchive {
         run_blocking(move || Self::of(spool::read(stream)?)).await
     }
 
-    fn of(Spooled { file, in_place }: Spooled) -> Result<Self> {
+    fn of(ArchiveFile { file, in_place }: ArchiveFile) -> Result<Self> {
         let path = file.path().to_owned();
         let members = Members::index(file)?;
         let images = read_images(&members).map_err(|e| e.at(path.display()))?;

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use longshore_core::{
     Annotations, Descriptor, Digest, ErrorKind, Folders, MediaType, Memory, Result, Source as _,
-    Target as _, placed,
+    Target as _, place_files,
 };
 use tar::{Builder, EntryType, Header};
 
@@ -44,7 +44,7 @@ async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) ->
     }
     let store = Memory::new();
     store.push_blob(&blob, bytes::Bytes::from(bytes).into()).await.unwrap();
-    let file = placed(vec![blob], Folders::Unpacked)?.remove(0);
+    let file = place_files(vec![blob], Folders::Unpacked)?.remove(0);
     unpack_folder(&store, &file, root, UnpackLimits::default()).await.map(drop)
 }
 
@@ -163,7 +163,7 @@ async fn a_folder_at_the_depth_limit_is_packed_and_unpacked() {
     let archive = FolderArchive::of(&folder, MediaType::OCI_LAYER_GZIP).await.unwrap();
     let (store, blob) = (Memory::new(), archive.descriptor().clone());
     store.push_blob(&blob, archive.body()).await.unwrap();
-    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
+    let file = place_files(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let back = root.path().join("back");
     unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("d")), listed(&folder));
@@ -229,7 +229,7 @@ async fn a_decompression_bomb_leaves_no_files() {
     blob.annotations.insert(Annotations::UNPACK, "true");
     let store = Memory::new();
     store.push_blob(&blob, bytes::Bytes::from(bytes).into()).await.unwrap();
-    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
+    let file = place_files(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let e = unpack_folder(&store, &file, root.path(), limits).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::TooLarge, "{e}");
     assert_eq!(listed(root.path()), [""; 0]);
@@ -312,7 +312,7 @@ async fn a_packed_folder_contains_no_times_and_owners() {
     let expected =
         ["site", "site/a", "site/b", "site/b/empty", "site/b/x", "site/c", "site/d", last.as_str()];
     assert_eq!(names, expected);
-    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
+    let file = place_files(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let back = root.path().join("back");
     unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("site")), listed(&folder));

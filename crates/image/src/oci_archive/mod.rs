@@ -24,7 +24,7 @@ use lookup::Lookup;
 pub use writer::OciArchiveWriter;
 
 use crate::file_range::Section;
-use crate::spool::{self, Spooled};
+use crate::spool::{self, ArchiveFile};
 use crate::tar_index::Members;
 
 /// An OCI image layout in a tar file, read in place. Clones share the open file.
@@ -87,7 +87,7 @@ impl OciArchive {
         run_blocking(move || Self::of(spool::read(stream)?)).await
     }
 
-    fn of(Spooled { file, in_place }: Spooled) -> Result<Self> {
+    fn of(ArchiveFile { file, in_place }: ArchiveFile) -> Result<Self> {
         let path = file.path().to_owned();
         let members = Members::index(file)?;
         let at = |e: Error| e.at(path.display());

@@ -9,7 +9,7 @@ use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, ErrorKind, MediaType, Memory, Source as _,
     Target as _,
 };
-use longshore_image::{Compression, UnpackLimits, measure, unpack};
+use longshore_image::{Compression, UnpackLimits, measure_layer, unpack};
 use longshore_testkit::fixture::{Layer, layer_tar};
 
 async fn open(layer: &Layer) -> BlobReader {
@@ -30,7 +30,7 @@ async fn every_compression_unpacks_to_the_same_verified_tar() {
         let diff_id = Some(layer.diff_id.clone());
         let stream = unpack(open(&layer).await, diff_id, UnpackLimits::default()).unwrap();
         assert!(stream.bytes(8 << 20).await.unwrap() == tar);
-        let measured = measure(open(&layer).await, UnpackLimits::default()).await.unwrap();
+        let measured = measure_layer(open(&layer).await, UnpackLimits::default()).await.unwrap();
         assert_eq!((measured.size, &measured.diff_id), (tar.len() as u64, &layer.diff_id));
         let plain = layer.descriptor.media_type.is_plain_layer();
         assert_eq!(measured.compression == Compression::None, plain);

@@ -140,9 +140,13 @@ impl Repositories {
 }
 
 impl Shared {
-    /// Returns the listing of a repository's tags.
+    /// Returns the listing of a repository's tags. If many are cached, those that no request uses
+    /// are dropped first.
     fn tags(&self, name: &RepositoryName) -> Arc<Listing<Tag>> {
         let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        if tags.len() >= LISTINGS && !tags.contains_key(name) {
+            tags.retain(|_, listing| Arc::strong_count(listing) > 1);
+        }
         Arc::clone(tags.entry(name.clone()).or_default())
     }
 
@@ -196,6 +200,9 @@ where
 {
     stream::iter(items.into_iter().map(query)).buffered(REQUESTS).try_collect().await
 }
+
+/// 1,000 listings of tags are cached.
+const LISTINGS: usize = 1_000;
 
 /// 16 small requests in parallel: an object store takes tens of milliseconds for each.
 const REQUESTS: usize = 16;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use longshore::{
     Descriptor, Digest, Error, ErrorKind, EscapedText, Folders, Location, MediaType, ParseError,
-    Placed, RawManifest, Result, Source, UnpackLimits, list_files, placed, unpack_folder,
+    Placed, RawManifest, Result, Source, UnpackLimits, list_files, place_files, unpack_folder,
 };
 use serde::Serialize;
 
@@ -100,7 +100,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
         _ => {
             let folders = if no_unpack { Folders::Kept } else { Folders::Unpacked };
-            let files = placed(blobs, folders).map_err(|e| e.at(manifest.digest()))?;
+            let files = place_files(blobs, folders).map_err(|e| e.at(manifest.digest()))?;
             let mut written = Vec::new();
             for file in &files {
                 written.push(write(source, file, &output).await?);

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use longshore::{
-    Error, ErrorKind, FolderArchive, Folders, Location, MediaType, Pack, ParseError, Result, placed,
+    Error, ErrorKind, FolderArchive, Folders, Location, MediaType, Pack, ParseError, Result,
+    place_files,
 };
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
@@ -90,7 +91,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         archives.push(archive);
     }
     // Refuse an artifact that a pull would refuse.
-    placed(pack.layers().to_vec(), Folders::Unpacked)?;
+    place_files(pack.layers().to_vec(), Folders::Unpacked)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
     }

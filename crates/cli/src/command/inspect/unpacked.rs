@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore::{Descriptor, Digest, ImageLayer, Located, Result, UnpackLimits, measure};
+use longshore::{Descriptor, Digest, ImageLayer, Located, Result, UnpackLimits, measure_layer};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -36,7 +36,7 @@ pub(super) async fn measure_all(
         let Descriptor { digest, .. } = layer.descriptor.clone();
         let progress = Single::begin(context.style(), layer.descriptor.clone());
         let reader = located.source.blob(layer.descriptor).await?.on_progress(progress.listener());
-        let found = measure(reader, UnpackLimits::default()).await?;
+        let found = measure_layer(reader, UnpackLimits::default()).await?;
         progress.done();
         // A diff ID with another algorithm cannot be compared.
         let same = |diff_id: &&Digest| diff_id.algorithm_name() == found.diff_id.algorithm_name();
