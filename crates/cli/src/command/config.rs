@@ -28,11 +28,13 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let located = context.stores().locate(&arguments.location).await?;
     let manifest = located.image(arguments.platform.as_ref()).await?;
-    let image = match manifest.parse()? {
-        Manifest::Image(image) => image,
+    let config = match manifest.parse()? {
+        Manifest::Image(image) => {
+            located.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?
+        }
         // A schema 1 manifest has no config. The JSON of its newest v1 image is printed instead.
-        Manifest::Schema1(schema1) if !schema1.history.is_empty() => {
-            return output::bytes(schema1.history[0].v1_compatibility.as_bytes());
+        Manifest::Schema1(mut schema1) if !schema1.history.is_empty() => {
+            schema1.history.swap_remove(0).v1_compatibility.into()
         }
         _ => {
             return Err(Error::new(ErrorKind::Unsupported)
@@ -40,7 +42,6 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
                 .detail(format!("{} has no config", manifest.media_type())));
         }
     };
-    let config = located.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
     match &arguments.field {
         None => output::bytes(&config),
         Some(field) => context.output().field(&config, field),

@@ -58,13 +58,6 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // The proxy's tasks must end with their runtime, before the registry does.
-        let _guard = self.runtime.enter();
-    }
-}
-
 #[test]
 fn a_pull_survives_network_faults() {
     let half = SIZE as u64 / 2;

@@ -37,6 +37,7 @@ fn a_schema_1_image_is_shown_like_other_images() {
     assert_eq!(inspection["layers"][0]["size"], 3);
     let config: Value = serde_json::from_str(&program.ok(&format!("config {app}"))).unwrap();
     assert_eq!(config["id"], "f".repeat(64));
+    assert_eq!(program.ok(&format!("config {app} --field .id")), "f".repeat(64));
     let by_digest = app.replace(":t1", &format!("@{}", image.digest()));
     let got = program.run(["manifest", "get", by_digest.as_str()]);
     assert_eq!(got.stdout.as_bytes(), image.bytes());

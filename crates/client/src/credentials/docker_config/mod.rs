@@ -26,6 +26,8 @@ use crate::environment::Environment;
 pub struct DockerConfig {
     /// The path of the file, or the name of the variable that holds the text.
     name: PathBuf,
+    /// False for a text that was not read from a file, so that no file of this name is written.
+    is_file: bool,
     content: Content,
     helpers: Helpers,
 }
@@ -69,7 +71,8 @@ impl DockerConfig {
     pub fn load_from(path: impl Into<PathBuf>) -> Result<Self> {
         let name = path.into();
         let content = Content::read(&name)?;
-        Ok(Self { name, content, helpers: Helpers::from_environment(&Environment::from_process()) })
+        let helpers = Helpers::from_environment(&Environment::from_process());
+        Ok(Self { name, is_file: true, content, helpers })
     }
 
     /// Parses the text of a `config.json` from elsewhere, such as `DOCKER_AUTH_CONFIG`.
@@ -81,7 +84,8 @@ impl DockerConfig {
     pub fn from_json(text: &[u8], name: &str) -> Result<Self> {
         let name = PathBuf::from(name);
         let content = Content::parse(text, &name)?;
-        Ok(Self { name, content, helpers: Helpers::from_environment(&Environment::from_process()) })
+        let helpers = Helpers::from_environment(&Environment::from_process());
+        Ok(Self { name, is_file: false, content, helpers })
     }
 
     /// Returns the path of Docker's `config.json`, in the folder that `DOCKER_CONFIG` names, else
@@ -100,7 +104,7 @@ impl DockerConfig {
         self
     }
 
-    /// Returns the path of the file.
+    /// Returns the path of the file, or the name of the text if there is no file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.name
@@ -113,10 +117,11 @@ impl DockerConfig {
     /// of the file is kept.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if a helper would have to store an entry for a path
-    /// below a registry. [`Io`](ErrorKind::Io) if the file cannot be written. The error of the
+    /// [`Unsupported`](ErrorKind::Unsupported) if the credentials were not read from a file, or if a
+    /// helper would have to store an entry for a path below a registry. [`Io`](ErrorKind::Io) if the file cannot be written. The error of the
     /// helper if it fails.
     pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn> {
+        self.check_is_file()?;
         let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
             let entry = entry::of(login);
             self.change(|content| content.put(key, entry)).await?;
@@ -140,6 +145,7 @@ impl DockerConfig {
     /// if there was an entry.
     ///
     /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if the credentials were not read from a file.
     /// [`Io`](ErrorKind::Io) if the file cannot be written. The error of the helper if it fails.
     pub async fn remove(&mut self, key: &CredentialKey) -> Result<bool> {
         let mut known = self.content.has(key);
@@ -157,6 +163,7 @@ impl DockerConfig {
     /// Applies a change to the current content of the file, which may differ from the loaded
     /// content.
     async fn change(&mut self, change: impl FnOnce(&mut Content)) -> Result<()> {
+        self.check_is_file()?;
         let folder = content::folder(&self.name)?;
         let _lock = folder_lock::lock_folder(folder).await?;
         let mut content = Content::read(&self.name)?;
@@ -164,6 +171,14 @@ impl DockerConfig {
         content.write(&self.name)?;
         self.content = content;
         Ok(())
+    }
+
+    fn check_is_file(&self) -> Result<()> {
+        if self.is_file {
+            return Ok(());
+        }
+        let problem = "there is no file to store the login in; set HOME or DOCKER_CONFIG";
+        Err(Error::new(ErrorKind::Unsupported).at(self.name.display()).detail(problem))
     }
 
     fn helper(&self, name: &str) -> Result<CredentialHelper> {

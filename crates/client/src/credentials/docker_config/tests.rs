@@ -220,6 +220,19 @@ async fn login_and_logout_for_a_path_do_not_affect_the_registry() {
 }
 
 #[tokio::test]
+async fn a_login_without_a_home_directory_is_refused_and_writes_no_file() {
+    let nowhere = DockerConfig::from_environment(&Environment::empty()).unwrap();
+    let text = b"{\"credsStore\":\"none\"}";
+    let from_text = DockerConfig::from_json(text, "DOCKER_AUTH_CONFIG").unwrap();
+    for mut config in [nowhere, from_text] {
+        let e = config.set(&key("r.example"), &login("u", "p")).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(e.to_string().contains("set HOME or DOCKER_CONFIG"), "{e}");
+        assert!(!config.path().exists(), "{}", config.path().display());
+    }
+}
+
+#[tokio::test]
 async fn a_login_keeps_the_entry_that_another_program_wrote_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new").join(FILE_NAME);
