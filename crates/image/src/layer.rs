@@ -40,7 +40,8 @@ pub async fn measure_layer(reader: BlobReader, limits: UnpackLimits) -> Result<U
 /// Same as [`measure_layer`], for a new layer, which must be a tar.
 ///
 /// # Errors
-/// Same as [`measure_layer`]; [`Invalid`](ErrorKind::Invalid) if the content does not begin like a tar.
+/// Same as [`measure_layer`]; [`Invalid`](ErrorKind::Invalid) if the content does not begin like a
+/// tar.
 pub(crate) async fn measure_tar(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
     measure_if(reader, limits, tar_index::begins).await
 }

@@ -116,7 +116,8 @@ impl ImageName {
     /// # Errors
     /// [`ParseError`] if the specification does not allow the name.
     ///
-    /// Source: image-spec v1.1.1, "Pre-Defined Annotation Keys", `org.opencontainers.image.ref.name`.
+    /// Source: image-spec v1.1.1, "Pre-Defined Annotation Keys",
+    /// `org.opencontainers.image.ref.name`.
     pub fn new_entry(text: &str) -> Result<Self, ParseError> {
         let reason = "expected a name such as v1 or team/app:v1";
         check_name(text).map_err(|_| ParseError::new("name", text, reason))?;

@@ -58,7 +58,8 @@ struct Download {
     body: BlobStream,
     /// Number of bytes of the body to skip.
     skip: u64,
-    /// True if the body's end is the end of the blob. False if the body ends with the connection.
+    /// True if the body ends only at the end of the blob, as with chunked encoding. False if the
+    /// body may end earlier, for example because the connection closes.
     ends_the_blob: bool,
     /// True if the registry answered a range request with a different range or with an encoded
     /// reply.

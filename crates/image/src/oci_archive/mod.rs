@@ -32,8 +32,8 @@ use crate::tar_index::Members;
 /// The tags come from the `org.opencontainers.image.ref.name` annotations of `index.json`, which
 /// are tags or references with a tag. If two entries have the same name, the last entry is used. A
 /// tag selects the entry with exactly this name. If no such entry exists, the tag selects the entry
-/// of the only name that stands for this tag. A compressed archive (gzip, zstd) is first unpacked
-/// into an unnamed temporary file.
+/// whose name is a reference with this tag. If several names are such references, a read of the tag
+/// fails. A compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {

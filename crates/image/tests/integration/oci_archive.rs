@@ -125,7 +125,7 @@ async fn compressed_archives_can_be_read_but_not_extended() {
     }
 }
 
-/// Writes an archive whose `index.json` is the index of the content itself.
+/// Writes an archive with the content's image index as its `index.json`. Its entries have no names.
 fn write_unnamed(path: &Path, content: &Content) {
     let blobs: Vec<(String, &[u8])> = content
         .blobs

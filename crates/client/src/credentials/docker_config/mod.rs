@@ -117,9 +117,9 @@ impl DockerConfig {
     /// of the file is kept.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the credentials were not read from a file, or if a
-    /// helper would have to store an entry for a path below a registry. [`Io`](ErrorKind::Io) if the file cannot be written. The error of the
-    /// helper if it fails.
+    /// [`Unsupported`](ErrorKind::Unsupported) if the credentials were not read from a file, or if
+    /// a helper would have to store an entry for a path below a registry. [`Io`](ErrorKind::Io) if
+    /// the file cannot be written. The error of the helper if it fails.
     pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn> {
         self.check_is_file()?;
         let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
