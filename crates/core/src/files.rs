@@ -84,8 +84,9 @@ pub enum Folders {
 
 /// Determines the path of each blob: its title, or its digest if it has no title.
 ///
-/// The title `.` stands for the destination folder itself, and is allowed only for a folder that is
-/// unpacked. A blob without a title that is listed twice becomes one file.
+/// The title `.` stands for the destination folder itself, and is allowed only for a folder. An
+/// archive that is kept cannot have this name, so its path is its digest. A blob without a title
+/// that is listed twice becomes one file.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if there are no blobs; [`Invalid`](ErrorKind::Invalid) for a

@@ -29,7 +29,7 @@ impl RemoteRepository {
             RegistryRequest::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
         let (mut session, mut failure) = (None, None);
         match self.exchange().send(request).await {
-            // No token covers both repositories.
+            // The credentials do not cover both repositories, so the blob is not mounted.
             Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {}
             Err(e) => return Err(e),
             Ok(reply) => match reply.status.as_u16() {

@@ -222,8 +222,8 @@ async fn a_blob_is_uploaded_in_a_single_request_if_the_registry_accepts_it() {
     let wary = repository();
     wary.push_blob(&descriptor, body()).await.unwrap();
     wary.push_blob(&descriptor, body()).await.unwrap();
-    // The request is retried if the registry is busy. If the registry does not support single
-    // requests, the client uses another method.
+    // The request is retried if the registry is busy. If the registry does not support a single
+    // `POST`, the client begins a session.
     server.expect(post().answer(503));
     server.expect(post().answer(405));
     server.expect(begin("/v2/u/3"));

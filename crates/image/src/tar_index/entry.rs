@@ -238,7 +238,7 @@ pub(crate) const BLOCK: u64 = 512;
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 /// Read, write and execute, for user, group and others.
 const MODE_BITS: u32 = 0o777;
-/// 4 KiB: the longest path that systems accept.
+/// 4 KiB: the limit of Linux for the length of a path (`PATH_MAX`).
 const NAME_LIMIT: usize = 4096;
 /// 1 MiB. Extended headers also contain extended attributes.
 const PAX_LIMIT: u64 = 1 << 20;

@@ -20,8 +20,8 @@ const HIDDEN: &str = "r.example:5000";
 /// `user:hunter2`.
 const BASIC: &str = "Basic dXNlcjpodW50ZXIy";
 
-/// Starts Python with a client of docker-registry-client-async in `client` and the image
-/// `team/app:v1` of the registry in `image`.
+/// Starts Python and sets two variables: `client` is a docker-registry-client-async client, and
+/// `image` is the image `team/app:v1` of the registry.
 fn at(registry: &str, environment: &[(&str, &str)], arguments: &str) -> Predecessor {
     let mut crashvb = Predecessor::start(environment);
     crashvb.run("from docker_registry_client_async import *; import aiohttp, socket");

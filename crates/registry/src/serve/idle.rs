@@ -42,7 +42,7 @@ pub(super) struct FinalBody<B> {
     _request: ActiveRequest,
 }
 
-/// A timer that ends reads that wait too long for a request or its head.
+/// A timer that makes a read fail if it waits too long for a request or for a request's head.
 #[derive(Debug)]
 pub(super) struct Idle {
     activity: Activity,

@@ -122,7 +122,7 @@ async fn a_preset_token_is_sent_first_until_it_is_refused() {
     server.expect(tags().without("authorization").body(listed()));
     let client = client.token(there.registry().clone(), None, Secret::new("all"));
     list(&client.build().repository(&there)).await.unwrap();
-    // Within this machine, a token for this registry is sufficient.
+    // Within this machine, a token for exactly this registry may be sent unencrypted.
     server.expect(tags().with("authorization", "Bearer all").body(listed()));
     list(&at(&server, all())).await.unwrap();
     server.finish();
