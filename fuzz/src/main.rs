@@ -1,4 +1,5 @@
-//! Runs a target for a limited time without libFuzzer: on any Rust, without coverage.
+//! Runs a target for a limited time without libFuzzer. Works with stable Rust, and does not measure
+//! coverage.
 //!
 //! `longshore-fuzz TARGET SECONDS SEED` mutates the target's seeds; the same seed produces the same
 //! inputs. `longshore-fuzz seeds FOLDER` writes all seeds to files, for libFuzzer.
@@ -51,10 +52,10 @@ fn run(name: &str, seconds: &str, seed: &str) -> Result<(), String> {
             return Err(format!("{name}, seed {seed}: more than {STUCK:?} for\n{}", shown(&input)));
         }
     }
-    worker.join().unwrap_or_else(|_| Err("the driver failed".to_owned()))
+    worker.join().unwrap_or_else(|_| Err("the thread of the target panicked".to_owned()))
 }
 
-/// Runs the seeds, then mutations of them until the time is over.
+/// Runs the seeds, and then mutations of the seeds until the time is over.
 fn fuzz(target: Target, seed: u64, time: Duration, current: &Current) -> Result<(), String> {
     let mut corpus = (target.seeds)();
     let originals = corpus.clone();

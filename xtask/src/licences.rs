@@ -1,8 +1,8 @@
 //! Allowed dependencies: `deny.toml`, checked by cargo-deny or by a small substitute.
 //!
 //! Continuous integration runs cargo-deny. Installing cargo-deny takes minutes. If it is missing,
-//! this module checks licences, banned crates and sources by the same file, so that a forbidden
-//! dependency is found before a push.
+//! this module checks licenses, banned crates and the sources of crates with the same file, so that
+//! a forbidden dependency is found before a push.
 
 use std::iter::Peekable;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::step::{succeed, works};
 /// Checks every dependency against `deny.toml`, and prints the checker's name.
 pub(crate) fn run() -> Result<(), Failure> {
     if works("cargo", &["deny", "--version"]) {
-        println!("checked by cargo-deny: licences, bans, duplicates, sources");
+        println!("checked by cargo-deny: licenses, bans, duplicates, sources");
         for manifest in MANIFESTS {
             let mut deny = Command::new("cargo");
             deny.args([
@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         }
         return Ok(());
     }
-    println!("cargo-deny is not installed: xtask itself checks licences, bans and sources");
+    println!("cargo-deny is not installed: xtask itself checks licenses, bans and sources");
     let text = std::fs::read_to_string(POLICY_FILE)
         .map_err(|e| Failure::new(format!("{POLICY_FILE}: {e}")))?;
     let policy = Policy::parse(&text)?;
@@ -58,7 +58,7 @@ struct Policy {
     banned: Vec<Ban>,
 }
 
-/// Licences that are allowed for one package.
+/// Licenses that are allowed for one package.
 #[derive(Debug, PartialEq, Eq)]
 struct Exception {
     name: String,
@@ -113,12 +113,12 @@ impl Policy {
         }
         let licence = package.license.as_deref().unwrap_or("");
         (!is_satisfied(licence, &self.allowed_for(name))).then(|| {
-            let licence = if licence.is_empty() { "no licence" } else { licence };
+            let licence = if licence.is_empty() { "no license" } else { licence };
             format!("{name} {version} has {licence}, which {POLICY_FILE} does not allow")
         })
     }
 
-    /// Returns the licences that are allowed for a package.
+    /// Returns the licenses that are allowed for a package.
     fn allowed_for(&self, name: &str) -> Vec<&str> {
         let exceptions = self.exceptions.iter().filter(|exception| exception.name == name);
         let exceptions = exceptions.flat_map(|exception| &exception.allowed);
@@ -126,7 +126,7 @@ impl Policy {
     }
 }
 
-/// Returns true if the allowed licences satisfy an SPDX expression. `/` is an older form of `OR`.
+/// Returns true if the allowed licenses satisfy an SPDX expression. `/` is an older form of `OR`.
 fn is_satisfied(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().peekable();

@@ -19,7 +19,7 @@ pub(crate) fn root() -> PathBuf {
     own.parent().unwrap_or(&own).to_owned()
 }
 
-/// The packages of a workspace and all their dependencies, with all features, for all platforms.
+/// The packages of a workspace and all their dependencies, with all features.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,

@@ -1,5 +1,5 @@
-//! Third-party programs that some tests need. Missing programs are installed if possible. Otherwise
-//! the tests that need them are skipped by name.
+//! Third-party programs that some tests need. Missing programs are installed if possible.
+//! Otherwise, the tests that need them are skipped by name.
 //!
 //! Owns the list, the installation with Debian's package manager, and the report of skipped tests.
 //! By a convention of the testkit, the name of a test contains the name of the peer that it needs.
@@ -19,7 +19,7 @@ pub(crate) struct Peer {
     pub(crate) packages: &'static [&'static str],
     /// Tests with this text in their name need the program.
     pub(crate) in_test_names: &'static str,
-    /// True if the program must also start, which requires root and support by the kernel.
+    /// True if the tests also need the program to start, which requires root and kernel support.
     pub(crate) must_start: bool,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn missing() -> Vec<&'static Peer> {
     PEERS.iter().filter(|peer| !peer.is_here()).collect()
 }
 
-/// Checks that packages may be installed here. The error is the reason why they may not.
+/// Checks that packages may be installed on this machine. The error is the reason why not.
 pub(crate) fn may_install() -> Result<(), &'static str> {
     if !Path::new("/usr/bin/apt-get").exists() {
         return Err("there is no apt-get on this system");

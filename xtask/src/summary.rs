@@ -7,7 +7,7 @@ use std::fmt;
 pub(crate) struct Summary {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    /// Tests that were skipped by name, because a requirement is missing.
+    /// The number of tests that were skipped by name, because a requirement is missing.
     pub(crate) left_out: u64,
     /// The names of tests that failed.
     pub(crate) failures: Vec<String>,

@@ -1,4 +1,4 @@
-//! `cargo xtask test [PART]...`: runs checks and tests, the fastest first.
+//! `cargo xtask test [PART]...`: runs the checks and the tests.
 
 use crate::abilities::{self, Ability};
 use crate::failure::Failure;
@@ -8,7 +8,7 @@ use crate::summary::Summary;
 use crate::tools;
 use crate::{layers, licences, python_clients, setup};
 
-/// A part that can be run alone, here and as a job of continuous integration.
+/// A part that can be run alone, for example by a job of continuous integration.
 struct Part {
     name: &'static str,
     /// Checks for the tool that the part needs besides cargo.
@@ -140,7 +140,7 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
     run.left_out.extend(missing.reports());
     run.steps.step("tests", || tests(&missing, &[], &mut run.summary))?;
     if run.summary.left_out > 0 {
-        run.left_out.push(format!("{} tests in total, by name", run.summary.left_out));
+        run.left_out.push(format!("{} tests in total, skipped by name", run.summary.left_out));
     }
     Ok(())
 }
@@ -177,7 +177,7 @@ fn compare(run: &mut Run) -> Result<(), Failure> {
     run.steps.step(python_clients::NAME, || tests(&missing, &targets, &mut run.summary))
 }
 
-/// Runs the tests of these targets, except those with missing requirements. Without targets, runs
+/// Runs the tests of these targets, except tests with missing requirements. Without targets, runs
 /// all tests and doc tests.
 fn tests(missing: &Missing, targets: &[&str], summary: &mut Summary) -> Result<(), Failure> {
     let here = PEERS.iter().filter(|peer| !missing.peers.contains(peer));

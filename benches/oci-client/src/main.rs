@@ -43,7 +43,7 @@ async fn copy(client: &Client, source: &Reference, target: &Reference) -> Outcom
     Ok(())
 }
 
-/// Writes the config and each layer to a separate file, several in parallel.
+/// Writes the config and each layer to a separate file, up to six in parallel.
 async fn pull(client: &Client, source: &Reference, folder: &Path) -> Outcome {
     tokio::fs::create_dir_all(folder).await?;
     client.auth(source, &RegistryAuth::Anonymous, RegistryOperation::Pull).await?;

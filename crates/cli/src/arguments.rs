@@ -111,7 +111,7 @@ Credentials come from --auth-file, or else from the first source with an entry f
   ${XDG_RUNTIME_DIR}/containers/auth.json, ~/.config/containers/auth.json, NETRC or ~/.netrc
 
 Exit codes:
-  0 success · 1 negative answer or partial success · 2 usage error · 3 not found
+  0 success · 1 negative answer, partial success, other failure · 2 usage error · 3 not found
   4 unauthorized or denied · 5 network, timeout, rate limit
   6 conflict · 7 verification failed · 130 interrupted
 

@@ -82,7 +82,8 @@ impl AuthenticationOptions {
     }
 }
 
-/// The default settings, and those of single registries, which begin as the default.
+/// The default settings, and the settings of single registries, which start as copies of the
+/// default settings.
 #[derive(Default)]
 struct Settings {
     every: Authentication,

@@ -21,7 +21,7 @@ pub(crate) fn location(text: &str) -> Result<Location, ParseError> {
 
 /// Returns the default tag, for references without tag or digest.
 pub(crate) fn tag() -> Tag {
-    // If the environment is invalid, the parsing of a name fails before this call.
+    // If the environment is invalid, the parsing of any name fails, so `latest` is then never used.
     defaults().map_or_else(|_| Tag::latest(), |defaults| defaults.tag.clone())
 }
 

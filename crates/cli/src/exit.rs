@@ -2,13 +2,13 @@
 
 use longshore::{Error, ErrorKind};
 
-/// The result is negative, or the work is incomplete.
+/// The result is negative, the work is incomplete, or the failure has no other code.
 pub(crate) const NEGATIVE: u8 = 1;
 
 /// Returns the exit code of an error.
 ///
-/// 1 negative or partial · 2 usage error · 3 not found · 4 unauthorized or denied · 5 network,
-/// timeout, rate limit · 6 conflict · 7 verification failed · 130 interrupted.
+/// 1 negative, partial, other failure · 2 usage error · 3 not found · 4 unauthorized or denied ·
+/// 5 network, timeout, rate limit · 6 conflict · 7 verification failed · 130 interrupted.
 pub(crate) fn code(error: &Error) -> u8 {
     if let Some(Printed(code)) = printed_code(error) {
         return *code;
@@ -29,7 +29,7 @@ pub(crate) fn code(error: &Error) -> u8 {
     }
 }
 
-/// Returns an error with this exit code, which counts as already printed.
+/// Returns an error with this exit code. The error counts as already printed.
 pub(crate) fn printed(code: u8) -> Error {
     Error::new(ErrorKind::Invalid).with_source(Printed(code))
 }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_kind_has_its_exit_code() {
+    fn error_kinds_and_parse_errors_have_their_exit_codes() {
         for (kind, expected) in [
             (ErrorKind::NotFound, 3),
             (ErrorKind::Denied, 4),

@@ -1,4 +1,4 @@
-//! Values of options: optional ones, and those for all registries or for one.
+//! Values of options: optional values, and values for all registries or for one registry.
 
 use std::str::FromStr;
 
@@ -26,7 +26,7 @@ pub(crate) fn all<T>(given: &[Given<T>]) -> impl Iterator<Item = &T> {
     given.iter().filter_map(|given| given.0.as_ref())
 }
 
-/// A value for all registries, or for one: `[REGISTRY=]VALUE`.
+/// A value for all registries, or for one registry: `[REGISTRY=]VALUE`.
 #[derive(Clone, Debug)]
 pub(crate) struct ForRegistry<T> {
     pub(crate) registry: Option<RegistryName>,

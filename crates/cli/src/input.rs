@@ -8,7 +8,8 @@ use tempfile::NamedTempFile;
 /// Copies standard input to a temporary file. The file is removed on drop, even while the copy
 /// waits for input.
 ///
-/// Standard input can be read only once, but an upload requires the digest and the diff ID first.
+/// Standard input can be read only once, but an upload requires the digest and the diff ID before
+/// it reads the content.
 pub(crate) async fn spool() -> Result<NamedTempFile> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
     let spooled = NamedTempFile::new().map_err(at)?;
@@ -20,7 +21,7 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
 /// Checks that `-` is given at most once, because standard input can be read only once.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if `-` is given twice.
+/// [`ParseError`] if `-` is given more than once.
 pub(crate) fn once<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<(), ParseError> {
     match files.into_iter().filter(|file| *file == Path::new("-")).count() {
         0 | 1 => Ok(()),

@@ -108,7 +108,7 @@ async fn too_late(timeout: Option<std::time::Duration>) -> Error {
 
 /// 300 ms: for canceling abandoned uploads at their registries.
 const GIVING_UP: std::time::Duration = std::time::Duration::from_millis(300);
-/// Two seconds: the removal of partial files takes milliseconds.
+/// Two seconds: more than enough for the removal of partial files, which takes milliseconds.
 const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Builds the async runtime. Only transfers and servers get several threads, because threads cost

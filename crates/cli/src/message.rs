@@ -18,10 +18,10 @@ pub(crate) fn say(line: impl fmt::Display) {
     talk(format_args!("{line}\n"));
 }
 
-/// Prints an error once, with its causes and its hint.
+/// Prints an error with its causes and its hint.
 ///
-/// For a connection error, prints only the innermost reason. `-v` also prints the messages of the
-/// HTTP library.
+/// The text of a connection error contains the innermost cause. Its other causes come from the HTTP
+/// library, and are printed only with `-v`.
 pub(crate) fn error(error: &Error, verbose: bool) {
     say(format_args!("longshore: {error}"));
     let (mut source, mut is_reported) = (std::error::Error::source(error), tells_its_reason(error));
@@ -46,7 +46,8 @@ fn tells_its_reason(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout)
 }
 
-/// Prints a warning, unless the process already printed the same text.
+/// Prints a warning, unless the process already printed the same text. Remembers at most
+/// [`WARNINGS_KEPT`] texts.
 pub(crate) fn warn(text: impl fmt::Display) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text = text.to_string();

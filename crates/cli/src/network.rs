@@ -30,7 +30,8 @@ pub(crate) struct Network {
     )]
     scheme: Vec<Given<ForRegistry<Scheme>>>,
 
-    /// Use plain HTTP for this registry, even for credentials. Loopback does not need this option.
+    /// Use plain HTTP for this registry, even for credentials. A registry on loopback does not
+    /// require this option.
     #[arg(
         long,
         global = true,
@@ -62,7 +63,7 @@ pub(crate) struct Network {
     skip_tls_verify: Vec<Given<RegistryName>>,
 
     /// Also trust the certificates in this PEM file, for all registries or for one. On loopback,
-    /// TLS is then tried first.
+    /// TLS is then tried first, or is required if the file is for one registry.
     #[arg(
         long,
         global = true,
@@ -93,7 +94,7 @@ pub(crate) struct Network {
     )]
     proxy: Option<Given<Through>>,
 
-    /// Trust the certificates in this PEM file for the proxy.
+    /// Also trust the certificates in this PEM file, for the proxy only.
     #[arg(long, global = true, value_name = "FILE", requires = "proxy")]
     proxy_ca_file: Option<PathBuf>,
 
@@ -110,7 +111,7 @@ pub(crate) struct Network {
     #[arg(long, short = '4', global = true)]
     ipv4: bool,
 
-    /// Time limit for the whole command: 90, 90s, 5m, 1h.
+    /// Time limit for the whole command, except for serve: 90, 90s, 5m, 1h.
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_TIMEOUT")]
     timeout: Option<Given<Time>>,
 
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_files_are_not_empty() {
+    fn empty_file_paths_are_refused() {
         assert_eq!("ca.pem".parse(), Ok(File("ca.pem".into())));
         assert!("".parse::<File>().is_err());
         for bad in ["", "cert.pem", "cert.pem,", ",key.pem"] {

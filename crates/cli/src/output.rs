@@ -1,7 +1,8 @@
 //! Prints results to standard output.
 //!
-//! Owns the choice between text and JSON, and all writes to stdout. Escapes untrusted text on a
-//! terminal. Messages for users are in [`message`](crate::message).
+//! Owns the choice between text and JSON, and all writes to stdout except those of archives.
+//! Escapes control characters in untrusted text. Messages for users are in
+//! [`message`](crate::message).
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -24,7 +25,7 @@ pub(crate) trait Report: Serialize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
-    /// True if data is written to stdout. Results are then printed to stderr.
+    /// True if an archive is written to stdout. Results are then printed to stderr.
     to_stderr: bool,
 }
 
@@ -62,7 +63,8 @@ impl Output {
         Ok(())
     }
 
-    /// Prints one field of a JSON document: a string as plain text, anything else as JSON.
+    /// Prints one field of a JSON document: a string as plain text unless `--json` is given, and
+    /// any other value as JSON.
     pub(crate) fn field(self, document: &[u8], place: &str) -> Result<()> {
         let document: serde_json::Value = serde_json::from_slice(document).map_err(|e| {
             Error::new(ErrorKind::Invalid).detail("the document is not JSON").with_source(e)
@@ -73,7 +75,7 @@ impl Output {
         }
     }
 
-    /// Prints a list as it arrives: one name per line, or one JSON array at the end.
+    /// Prints a list: one name per line while the list arrives, or one JSON object at the end.
     pub(crate) async fn list<T>(
         self,
         key: &str,
@@ -126,7 +128,7 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
     }
 }
 
-/// A stream of a blob's bytes, verified at its end.
+/// A stream of a blob's bytes. The stream verifies the blob if its digest is known.
 pub(crate) trait Blob: Stream<Item = Result<Bytes>> + Send + Unpin {}
 
 impl<S: Stream<Item = Result<Bytes>> + Send + Unpin> Blob for S {}
@@ -176,9 +178,9 @@ pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<
     }
 }
 
-/// Returns true if an error means that the reader of stdout closed it.
+/// Returns true if an error means that the reader of stdout closed the pipe.
 pub(crate) fn is_broken_pipe(error: &Error) -> bool {
-    // A broken connection to a registry is also a broken pipe, but it is a failure.
+    // A broken connection to a registry can have the same I/O error, but is a failure.
     if error.thing() != Some(STDOUT) {
         return false;
     }

@@ -112,7 +112,7 @@ pub(crate) fn unsized_blob(
     }
 }
 
-/// One bar per blob in transfer.
+/// One bar for each blob of a copy.
 struct Bars {
     all: LiveBars,
     blobs: Mutex<HashMap<Digest, ProgressBar>>,
@@ -155,7 +155,8 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Prints a line every few seconds, with the bytes done and the known total.
+/// Prints a line every few seconds: the number of bytes transferred or skipped, and the total size
+/// of the blobs found so far.
 #[derive(Default)]
 struct Lines(Mutex<Account>);
 

@@ -21,7 +21,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "all_tags")]
     platform: Option<Platform>,
 
-    /// Copy all tags of the repository, or all names between layouts.
+    /// Copy all tags of the source, or all names between layouts.
     #[arg(long)]
     all_tags: bool,
 

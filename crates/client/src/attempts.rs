@@ -25,7 +25,7 @@ pub(crate) enum Outcome {
 /// An attempt to send a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// The number of the attempt within the operation, counted from 1.
+    /// The number of the attempt since the operation last made progress, counted from 1.
     pub(crate) number: usize,
     /// True if this request has timed out before.
     pub(crate) timed_out: bool,
@@ -86,12 +86,14 @@ impl RetryPolicy {
 
 /// Returns true if a status is transient: the same request may soon succeed.
 ///
-/// nginx sends 499, and Cloudflare sends 520 to 524, if the connection to the backend broke.
+/// 499 is nginx's status for a connection that the client closed; the client may be another proxy.
+/// Cloudflare sends 520 to 524 if it gets no valid reply from the backend.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 499 | 500 | 502..=504 | 520..=524)
 }
 
-/// Returns true if a connection broke or timed out, so that another attempt may help.
+/// Returns true if a connection broke or timed out, so that another attempt may help. Returns false
+/// if the request exceeded its total time limit.
 pub(crate) fn is_broken(error: &Error) -> bool {
     let broke = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout);
     error.status().is_none() && broke && !is_late(error)

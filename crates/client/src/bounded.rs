@@ -1,10 +1,11 @@
-//! Maps of limited size, for state that a client keeps as long as it exists.
+//! Maps of limited size, for state that exists as long as its client.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A map of at most `limit` entries. A new entry replaces the least recently used entry.
+/// A map of at most `limit` entries. If the map is full, a new entry replaces the least recently
+/// used entry.
 #[derive(Debug)]
 pub(crate) struct BoundedMap<K, V> {
     entries: HashMap<K, Entry<V>>,
@@ -77,7 +78,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
     }
 }
 
-/// A [`BoundedMap`] for registries or origins that threads share.
+/// A [`BoundedMap`] that threads share. The keys are registries or origins.
 #[derive(Debug)]
 pub(crate) struct BoundedCache<K, V>(Mutex<BoundedMap<K, V>>);
 
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_entry_replaces_the_least_recently_used_one() {
+    fn a_new_entry_in_a_full_map_replaces_the_least_recently_used_entry() {
         let mut map = BoundedMap::new(2);
         assert_eq!(map.insert("a", 1), None);
         assert_eq!(map.insert("b", 2), None);

@@ -57,8 +57,8 @@ impl Coding {
         }
     }
 
-    /// Returns true if the output of [`decode`](Self::decode) is content, or JSON with a wrong
-    /// label.
+    /// Returns true if `bytes`, the output of [`decode`](Self::decode), are readable: they had no
+    /// coding, were decoded from gzip, or are JSON with a wrong label.
     pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
         let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         !matches!(self, Self::Other(_)) || is_json()
@@ -126,8 +126,8 @@ impl Gunzip {
         Self { place: Place::Start, consumed: 0, produced: 0, chunk: vec![0; CHUNK_SIZE] }
     }
 
-    /// Consumes `input`, and returns at most 64 KiB of decoded output. Returns no output if more
-    /// input is needed.
+    /// Consumes a part of `input`, and returns at most 64 KiB of decoded output. Returns all of
+    /// `input` if the content is not gzip. Returns no output if more input is needed.
     pub(crate) fn decode(&mut self, input: &mut Bytes) -> Result<Bytes> {
         loop {
             let before = input.len();

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_is_reached_at_its_own_hosts() {
+    fn urls_use_the_host_of_the_registry_except_for_docker_hub() {
         assert_eq!(endpoint("docker.io").root(), "https://registry-1.docker.io/v2/");
         assert_eq!(
             Endpoint::new(&"1.2.3.999".parse().unwrap(), true, &PathPrefix::default()),

@@ -1,5 +1,5 @@
-//! Environment variables, which are read once and passed on. No other code reads the variables of
-//! the process.
+//! Environment variables, as a value that is passed on. No other module of this crate reads the
+//! variables of the process.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};

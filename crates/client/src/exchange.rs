@@ -1,4 +1,4 @@
-//! Sends requests to one registry, for all operations on repositories and catalogs.
+//! Sends requests to one registry, for all operations of a client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::transport::deadline::Deadline;
 use crate::transport::{Body, Transport, TransportError, replay};
 use crate::waiting::{Again, pause};
 
-/// A registry that is ready for requests.
+/// A registry, with the limits of its requests and the count of their failures.
 #[derive(Clone)]
 pub(crate) struct Exchange {
     hosts: Arc<Hosts>,
@@ -128,7 +128,7 @@ impl Exchange {
         self.send_by(request, true, self.deadline()).await
     }
 
-    /// Sends a request without credentials, and accepts a challenge as a reply.
+    /// Sends a request without credentials. Returns a challenge like any other reply.
     pub(crate) async fn send_anonymously(&self, request: RegistryRequest) -> Result<Reply> {
         self.send_by(request, false, self.deadline()).await
     }
@@ -194,8 +194,9 @@ impl Exchange {
         self.fetch_within(request, limit).await?
     }
 
-    /// Same as [`fetch`](Self::fetch), except that a body larger than `limit` is an inner error. A
-    /// reply of a token service that is too large is an outer error.
+    /// Same as [`fetch`](Self::fetch), except that the inner result is the error for a body larger
+    /// than `limit`. All other errors are outer errors, even the error for a reply of a token
+    /// service that is too large.
     pub(crate) async fn fetch_within(
         &self,
         request: RegistryRequest,

@@ -35,7 +35,7 @@ pub(crate) struct Host {
     pub(crate) detected: bool,
     /// True if the scheme or verification is a fallback of detection.
     pub(crate) fallback: bool,
-    /// True if others on the network path can read the traffic.
+    /// True if others on the network path can read the traffic, because it is sent over plain HTTP.
     pub(crate) exposed: bool,
     /// The danger of sending secrets to the registry, if any.
     pub(crate) danger: Option<Danger>,
@@ -129,8 +129,8 @@ impl Hosts {
     }
 
     /// Returns a wire that accepts any certificate at one registry's origin. Only requests to that
-    /// registry use the wire. Requests of other registries to the same address require a valid
-    /// certificate.
+    /// registry use the wire. For requests of other registries to the same address, the settings
+    /// decide which certificates are valid.
     fn accepting_wire(&self, root: &Uri) -> Arc<dyn Transport> {
         wire(&self.setup.config, self.transport.as_ref(), Origin::of(root))
     }

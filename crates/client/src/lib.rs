@@ -1,9 +1,10 @@
 //! A client for container registries: copies, pulls and pushes images and other OCI artifacts.
 //!
-//! A [`Location`] names the place of an image. [`Client`] and [`Stores`] open it as a store: a
-//! [`Source`], a [`Target`] or both. All operations work on any store. All items of
-//! `longshore-core` and `longshore-image` are re-exported. [`blocking`] has the same operations
-//! without async.
+//! A [`Location`] names the place of an image. [`Stores`] opens it as a store: a [`Source`] for
+//! reading, or a [`Target`] for reading and writing. [`Client::repository`] opens a repository at a
+//! registry, which is both. Operations accept every store that implements the traits they require.
+//! The items of `longshore-core` and `longshore-image` that programs use are re-exported.
+//! [`blocking`] has the same operations without async.
 //!
 //! Copy an image, with the credentials of `docker login`:
 //!

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_next_page_is_found_in_every_spelling() {
+    fn only_a_link_to_the_next_page_is_returned() {
         for (lines, expected) in [
             (&[][..], None),
             (&["</v2/a?last=x>; rel=\"next\""], Some("/v2/a?last=x")),

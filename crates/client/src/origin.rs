@@ -167,8 +167,8 @@ enum Reach {
     Machine,
     /// From a private network.
     Private,
-    /// From anywhere. A name other than `localhost` is treated as public, although it may resolve
-    /// to any address.
+    /// From anywhere. A name other than `localhost` and `*.localhost` is treated as public,
+    /// although it may resolve to any address.
     Public,
 }
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_are_resolved_without_changing_their_bytes() {
+    fn locations_are_resolved_with_an_unchanged_query() {
         let base = uri("https://r.example/v2/a/blobs/uploads/");
         for (location, expected) in [
             ("/v2/x?a=%2B+b;c&a=2", "https://r.example/v2/x?a=%2B+b;c&a=2"),

@@ -25,7 +25,7 @@ pub struct Ping {
     /// The `Docker-Distribution-API-Version` header, such as `registry/2.0`.
     pub api_version: Option<String>,
     /// The authentication schemes that the registry offers, in lower case, such as `bearer`. Empty
-    /// if the registry accepts anonymous requests.
+    /// if the registry sent no challenge.
     pub authentication: Vec<String>,
 }
 

@@ -60,8 +60,8 @@ impl RawRequest {
         self
     }
 
-    /// Adds a header. An `Authorization` header replaces the client's credentials. It is sent to
-    /// any configured address of the registry, but not if [`Scheme::Detect`](crate::Scheme::Detect)
+    /// Adds a header. An `Authorization` header replaces the client's credentials. The header is
+    /// sent with any settings of the registry, except if [`Scheme::Detect`](crate::Scheme::Detect)
     /// found only plain HTTP or an invalid certificate.
     #[must_use]
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {

@@ -1,10 +1,10 @@
 //! Removes secrets from URLs for errors and logs. This is the only place that decides which parts
-//! of a URL are shown.
+//! of a request's URL are shown.
 
 use http::Uri;
 
-/// Returns the URL without user information and without the values of query parameters, except for
-/// harmless parameters. Other values may be signatures of storage services or upload state.
+/// Returns the URL without user information. Hides the values of query parameters, except for
+/// harmless parameters. The values may be signatures of storage services or upload state.
 pub(crate) fn redacted(uri: &Uri) -> String {
     let mut shown = String::new();
     if let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) {
@@ -22,7 +22,7 @@ pub(crate) fn redacted(uri: &Uri) -> String {
                 shown.push_str("=…");
             }
             Some(_) => shown.push_str(pair),
-            // A parameter without a name may be a secret.
+            // A parameter without `=` may be a secret.
             None if !pair.is_empty() => shown.push('…'),
             None => {}
         }

@@ -306,7 +306,7 @@ fn is_web_page(body: &[u8]) -> bool {
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
-/// 4 characters: shorter secrets also occur in ordinary words.
+/// 4 bytes: shorter secrets also occur in ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
 const WEB_PAGE_HINT: &str =

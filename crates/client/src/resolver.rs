@@ -10,7 +10,8 @@ use longshore_core::{ParseError, RegistryName, Result};
 
 /// A resolver of host names that replaces the system's resolver.
 ///
-/// Not called for hosts that are addresses, or that a proxy resolves.
+/// Not called for hosts that are addresses, that have configured addresses, or that a proxy
+/// resolves.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, in the order in which to try them.
@@ -43,7 +44,7 @@ impl AddressFamily {
         }
     }
 
-    /// Returns the error text for addresses of the other family.
+    /// Returns the error text for a host without an allowed address.
     pub(crate) fn clause(self) -> &'static str {
         match self {
             Self::Any => "there is no address",

@@ -1,4 +1,4 @@
-//! Async waits that are reported to the user, as [`wait`] defines.
+//! Async waits, which are reported to the user if they exceed [`wait::LONG`].
 
 use std::fmt;
 use std::pin::pin;

@@ -35,7 +35,7 @@ impl Digest {
     ///
     /// # Errors
     /// [`ParseError`] if the text does not match the grammar, or if the encoded part has the wrong
-    /// length or alphabet for a known algorithm.
+    /// length or alphabet for a known algorithm, or if the text is longer than 200 bytes.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("digest", text, reason);
         let Some(colon) = text.find(':') else {
@@ -43,7 +43,9 @@ impl Digest {
         };
         let (algorithm, encoded) = (&text[..colon], &text[colon + 1..]);
         if !algorithm.split(['+', '.', '_', '-']).all(is_component) {
-            return Err(bad("the algorithm must consist of lower-case letters and digits"));
+            return Err(bad(
+                "the algorithm must be lower-case letters, digits and inner '+', '.', '_' or '-'",
+            ));
         }
         if let Some(known) = Algorithm::named(algorithm) {
             let length = known.encoded_length();

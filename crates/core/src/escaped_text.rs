@@ -1,14 +1,15 @@
 //! Escapes untrusted text, so that it is safe to print.
 //!
-//! Owns the rule that decides which characters may be printed. Error messages and the output of the
-//! CLI follow this rule.
+//! Owns the rule that decides which characters may be printed. Error messages and the text that the
+//! CLI composes follow this rule.
 
 use std::fmt::{self, Write as _};
 
 /// Untrusted text, displayed with escapes for all characters that could control a terminal.
 ///
-/// Control characters (C0, DEL, C1), bidirectional marks and zero-width characters appear as
-/// `\u{..}`. All other characters are unchanged. The result never contains a line break.
+/// Control characters (C0, DEL, C1), line separators, bidirectional marks, zero-width characters
+/// and tag characters appear as `\u{..}`. All other characters are unchanged. The result never
+/// contains a line break.
 ///
 /// ```
 /// use longshore_core::EscapedText;

@@ -39,14 +39,14 @@ pub fn list_files(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
 /// is the title of the blob, or its digest (`sha256-<hex>`) if the blob has no title.
 ///
 /// A title may contain subfolders, which are created. All titles are checked before anything is
-/// written. No file is written through a symbolic link. Each file appears only when it is complete
-/// and verified, and replaces an existing file. A folder that was stored as an archive is written
-/// as an archive. To unpack it, use [`place_files`] and an archive reader.
+/// written. No file is written through a symbolic link below the folder. Each file appears only
+/// when it is complete and verified, and replaces an existing file. A folder that was stored as an
+/// archive is written as an archive. To unpack it, use [`place_files`] and an archive reader.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the manifest lists nothing; [`Invalid`](ErrorKind::Invalid)
-/// for a title that is not a path below the folder, or that occurs twice; [`Io`](ErrorKind::Io);
-/// the errors of the source.
+/// for a title that [`place_files`] refuses, or for a symbolic link on a path;
+/// [`Io`](ErrorKind::Io); the errors of the source.
 pub async fn pull_files(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,
@@ -91,7 +91,7 @@ pub enum Folders {
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if there are no blobs; [`Invalid`](ErrorKind::Invalid) for a
 /// title that is not a path below a folder, that two blobs share, or that names both a file and a
-/// folder.
+/// folder, and for a folder to be unpacked within another unpacked folder.
 ///
 /// Source: the annotations [`TITLE`](Annotations::TITLE) and [`UNPACK`](Annotations::UNPACK).
 pub fn place_files(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
@@ -144,8 +144,8 @@ impl Placed {
     /// Writes the blob as a file below `folder` and returns its path.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the path contains a symbolic link; [`Io`](ErrorKind::Io);
-    /// the errors of the source. No part of the file is left behind.
+    /// [`Invalid`](ErrorKind::Invalid) if a folder on the path is a symbolic link;
+    /// [`Io`](ErrorKind::Io); the errors of the source. No part of the file is left behind.
     pub async fn write(&self, source: &(impl Source + ?Sized), folder: &Path) -> Result<PathBuf> {
         let (file, root) = (self.clone(), folder.to_owned());
         let target = run_blocking(move || file.target(&root)).await?;

@@ -7,7 +7,8 @@ use crate::error::{ParseError, Result};
 /// A regular expression that chooses names of repositories or tags.
 ///
 /// The time for matching is proportional to the length of the name, for every expression. Matching
-/// is case-sensitive unless the expression begins with `(?i)`.
+/// ignores case in filters from [`at_start`](Self::at_start), and if the expression begins with
+/// `(?i)`.
 ///
 /// ```
 /// use longshore_core::Filter;

@@ -60,8 +60,8 @@ impl Image {
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is not that of an image;
-    /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be read; the errors of the
-    /// source.
+    /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be parsed;
+    /// [`TooLarge`](ErrorKind::TooLarge) if it exceeds [`CONFIG_LIMIT`]; the errors of the source.
     pub async fn read(source: &(impl Source + ?Sized), manifest: RawManifest) -> Result<Self> {
         let parsed = match manifest.parse()? {
             Manifest::Image(parsed) if parsed.is_container_image() => parsed.clone(),
@@ -126,9 +126,9 @@ impl Image {
         self.parsed.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 
-    /// Returns the total size in bytes of the uncompressed layers, or `None` if any layer is stored
-    /// compressed. The size of a compressed layer after decompression is known only after it is
-    /// read.
+    /// Returns the total size in bytes of the uncompressed layers, or `None` if the media type of
+    /// any layer is not that of a plain tar. The size of a compressed layer after decompression is
+    /// known only after it is read.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.layers()
@@ -155,8 +155,8 @@ impl Image {
 }
 
 impl ImageLayer<'_> {
-    /// Returns the size of the uncompressed tar in bytes, or `None` if the layer is stored
-    /// compressed.
+    /// Returns the size of the uncompressed tar in bytes, or `None` if the media type of the layer
+    /// is not that of a plain tar.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.descriptor.media_type.is_plain_layer().then_some(self.descriptor.size)

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, ParseError, Result};
 /// [`Invalid`](ErrorKind::Invalid) if the path cannot be parsed; [`NotFound`](ErrorKind::NotFound),
 /// with the names that exist, if there is no such value.
 ///
-/// Source: RFC 6901; the dotted form is that of `jq`.
+/// Source: RFC 6901; the dotted form is based on that of `jq`.
 pub fn json_field<'a>(document: &'a Value, path: &str) -> Result<&'a Value> {
     let mut value = document;
     for name in names(path)? {

@@ -19,7 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each module uses only the modules above it in this table:
+//! Apart from tests, each module uses only modules in its own row and in the rows above:
 //!
 //! | modules | content |
 //! |---|---|

@@ -55,12 +55,12 @@ impl MediaType {
     /// Docker layer, gzip.
     pub const DOCKER_LAYER_GZIP: Self =
         Self::known("application/vnd.docker.image.rootfs.diff.tar.gzip");
-    /// Docker's name for a zstd layer, which only BuildKit writes.
+    /// Docker layer, zstd. Docker itself does not write this type, but BuildKit does.
     pub const DOCKER_LAYER_ZSTD: Self =
         Self::known("application/vnd.docker.image.rootfs.diff.tar.zstd");
     /// Docker layer, plain tar.
     pub const DOCKER_LAYER: Self = Self::known("application/vnd.docker.image.rootfs.diff.tar");
-    /// Docker layer that the registry does not hold, gzip.
+    /// Docker layer that may not be redistributed, gzip.
     pub const DOCKER_FOREIGN_LAYER_GZIP: Self =
         Self::known("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
     /// Docker plugin configuration.
@@ -99,7 +99,7 @@ impl MediaType {
         }
     }
 
-    /// Parses the value of a `Content-Type` header, without its parameters.
+    /// Parses the value of a `Content-Type` header, in lower case and without its parameters.
     ///
     /// # Errors
     /// Same as [`MediaType::parse`].
@@ -141,8 +141,8 @@ impl MediaType {
         *self == Self::OCI_LAYER || *self == Self::DOCKER_LAYER
     }
 
-    /// Returns true for a layer of any kind. Layers are recognized by words that the layer types of
-    /// OCI, Docker and most artifacts contain.
+    /// Returns true if the type contains `.layer.` or `.image.rootfs.`, as the layer types of OCI,
+    /// Docker and many artifacts do.
     pub(crate) fn is_layer(&self) -> bool {
         self.0.contains(".layer.") || self.0.contains(".image.rootfs.")
     }

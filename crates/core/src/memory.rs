@@ -55,7 +55,8 @@ impl Memory {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Content> {
-        // Each change is one insert or remove, so entries are complete even if a writer panicked.
+        // Writers insert and remove whole entries, so each entry is complete even if a writer
+        // panicked.
         self.content.read().unwrap_or_else(PoisonError::into_inner)
     }
 

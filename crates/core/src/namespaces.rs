@@ -42,8 +42,8 @@ impl Namespaces {
         names.into_iter().collect()
     }
 
-    /// Returns the repositories in a namespace and in the namespaces below it, in the order of the
-    /// registry.
+    /// Returns the repositories in a namespace and in the namespaces below it, in the order in
+    /// which they were given.
     #[must_use]
     pub fn repositories(&self, namespace: &str) -> Vec<&RepositoryName> {
         let within = |name: &&RepositoryName| {

@@ -143,8 +143,8 @@ impl Pack {
     /// compute its digest, and again when the layer is pushed.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if the file cannot be read; [`Invalid`](ErrorKind::Invalid) if its
-    /// name is not valid UTF-8.
+    /// [`Io`](ErrorKind::Io) if the file cannot be read; [`Invalid`](ErrorKind::Invalid) if the
+    /// path has no file name, or a name that is not valid UTF-8.
     pub async fn file_at(self, path: &Path, media_type: MediaType) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file with a name")
@@ -166,13 +166,13 @@ impl Pack {
         self
     }
 
-    /// Pushes the blobs that the target does not hold, six at a time, then the manifest, and then
-    /// the tag. The same input always results in the same digests.
+    /// Pushes the blobs that the target does not hold, at most six at a time, and then the manifest
+    /// with the tag. The same input always results in the same digests.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
-    /// does not hold an [existing layer](Self::existing_layer) of this size; the errors of the
-    /// target. In all these cases, the tag is not moved.
+    /// does not hold an [existing layer](Self::existing_layer) of this size, in which case nothing
+    /// is pushed; the errors of the target.
     pub async fn push(
         self,
         target: &(impl Target + ?Sized),
@@ -234,7 +234,7 @@ fn unwritable(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail("the document cannot be written as JSON").with_source(e)
 }
 
-/// The number of blobs that are pushed at the same time.
+/// The maximum number of blobs that are pushed at the same time.
 const PARALLEL: usize = 6;
 
 #[cfg(test)]

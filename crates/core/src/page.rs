@@ -38,8 +38,8 @@ impl PageToken {
 /// A listing, fetched page by page as it is read.
 ///
 /// A listing is a stream of pages, which [`items`](Self::items) flattens. The stream ends with an
-/// error if a store returns the same page token twice, or if the listing has more than 10,000 pages
-/// or 1,000,000 items.
+/// error if a store returns the same page token twice, or if the listing has more pages after
+/// 10,000 pages or after more than 1,000,000 items.
 ///
 /// # Cancellation
 /// Dropping the stream stops the listing. Nothing is fetched in advance.

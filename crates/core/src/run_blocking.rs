@@ -5,7 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Runs blocking work on a blocking thread, and waits for the result.
 ///
 /// # Errors
-/// The error of the work; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down.
+/// The error of the work; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down, or if the
+/// work panics.
 ///
 /// # Cancellation
 /// Dropping the future does not stop work that has started.

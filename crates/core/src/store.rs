@@ -77,12 +77,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// [`Transport`](ErrorKind::Transport).
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
 
-    /// Lists the tags after `after`, or all tags. The tags are ordered by text if the store can
-    /// choose the order.
+    /// Lists the tags after `after`, or all tags if `after` is `None`. The tags are ordered by text
+    /// if the store can choose the order.
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag>;
 
     /// Lists the manifests whose `subject` is this digest, each with its artifact type and
-    /// annotations.
+    /// annotations. If `artifact_type` is given, lists only manifests of this type.
     ///
     /// If there are no referrers, the list is empty, even if the subject does not exist.
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor>;

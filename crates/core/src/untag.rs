@@ -26,7 +26,8 @@ pub enum UntagMethod {
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the tag does not exist;
 /// [`Unsupported`](ErrorKind::Unsupported) if the store does not support deletes;
-/// [`Conflict`](ErrorKind::Conflict) if another writer moves the tag during the call.
+/// [`Conflict`](ErrorKind::Conflict) if another writer moved the tag before the placeholder is
+/// tagged.
 ///
 /// Source: distribution-spec v1.1.1, "Deleting tags" (end-9), where support is optional.
 pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<UntagMethod> {

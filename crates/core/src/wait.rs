@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The target of the events, for use in filters.
 pub const TARGET: &str = "longshore::wait";
 
-/// 5 s: users do not notice shorter waits.
+/// 5 s: shorter waits need no message.
 pub const LONG: Duration = Duration::from_secs(5);
 
 /// Reports a wait.

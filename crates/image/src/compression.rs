@@ -65,14 +65,14 @@ impl fmt::Display for Compression {
 pub struct UnpackLimits {
     /// The maximum number of output bytes.
     pub output: u64,
-    /// The maximum number of output bytes for each input byte. The limit applies only to more than
-    /// 64 MiB of output.
+    /// The maximum number of output bytes for each input byte. This limit applies only if the
+    /// output exceeds 64 MiB.
     pub ratio: u64,
 }
 
 impl Default for UnpackLimits {
-    /// Returns limits of 10 GiB and a ratio of 1,000 to 1. Gzip allows ratios of up to 1,032, which
-    /// only constructed content reaches.
+    /// Returns limits of 10 GiB and a ratio of 1,000 to 1. Gzip reaches at most about 1,032 to 1,
+    /// for content such as long runs of zeros.
     fn default() -> Self {
         Self { output: 10 << 30, ratio: 1_000 }
     }
@@ -99,9 +99,9 @@ impl UnpackLimits {
 /// grow with the content.
 ///
 /// # Errors
-/// Each [`io::Error`] holds an [`Error`], which [`error_of`] extracts:
-/// [`Invalid`](ErrorKind::Invalid) if the content is damaged or truncated,
-/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
+/// [`error_of`] converts each [`io::Error`] to an [`Error`]: [`Invalid`](ErrorKind::Invalid) if the
+/// content is damaged or truncated, [`TooLarge`](ErrorKind::TooLarge) beyond the limits, or the
+/// error of the input.
 pub struct Decoder<R: Read> {
     format: Format<R>,
     limits: UnpackLimits,
@@ -153,7 +153,7 @@ impl<R: Read> Decoder<R> {
             io::ErrorKind::InvalidInput
             | io::ErrorKind::InvalidData
             | io::ErrorKind::UnexpectedEof => true,
-            // Errors of libzstd have no kind.
+            // The `zstd` crate reports all errors of libzstd as `Other`.
             io::ErrorKind::Other => self.compression() == Compression::Zstd,
             _ => false,
         };
@@ -288,7 +288,7 @@ fn unsupported(name: &str) -> Error {
         .with_hint("Decompress it, or compress it with gzip or zstd.")
 }
 
-/// The number of bytes that suffice to distinguish all compressions.
+/// A number of bytes that is sufficient to detect each compression.
 pub(crate) const START: usize = 10;
 /// 64 MiB. Smaller output is harmless at any ratio.
 const RATIO_FROM: u64 = 64 << 20;

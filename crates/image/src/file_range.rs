@@ -1,7 +1,7 @@
 //! Sections of an archive's file, read in place.
 //!
-//! Owns reading at given positions, so that any number of readers can share one open file. If the
-//! file is replaced in the meantime, readers still read the old file. This module does not
+//! Owns reading at given positions, so that any number of readers can share one open file. If
+//! another file replaces the archive, readers continue to read the old file. This module does not
 //! interpret the content.
 
 use std::fmt;
@@ -16,7 +16,7 @@ use futures_util::stream;
 use longshore_core::run_blocking;
 use longshore_core::{BlobStream, CHUNK_SIZE, Descriptor, Error, ErrorKind, Result, Verifier};
 
-/// An open file and its name for errors.
+/// An open file, and its path for error messages.
 pub(crate) struct OpenFile {
     file: File,
     path: PathBuf,
@@ -88,7 +88,7 @@ impl Section {
         Ok(start)
     }
 
-    /// Returns a blocking reader of all bytes. Use the reader outside of async threads.
+    /// Returns a blocking reader of all bytes. Use the reader only on threads that may block.
     pub(crate) fn reader(&self) -> SectionReader {
         SectionReader { rest: self.clone() }
     }
@@ -137,7 +137,8 @@ impl Section {
         self.size -= n as u64;
     }
 
-    /// Returns true if the content of the section matches the descriptor. Reads the whole section.
+    /// Returns true if the content of the section matches the descriptor. If the size matches,
+    /// reads the whole section.
     pub(crate) fn verify(&self, descriptor: &Descriptor) -> Result<bool> {
         if self.size != descriptor.size {
             return Ok(false);

@@ -1,7 +1,7 @@
 //! Access to the private reader of tar files, for the fuzz targets in `fuzz/`.
 //!
 //! Compiled only under `cfg(fuzzing)`, which cargo-fuzz sets. The module `fuzzing` of the crate
-//! `longshore` gives the reason.
+//! `longshore` explains why no feature enables it.
 
 use std::fs::File;
 use std::ops::Range;

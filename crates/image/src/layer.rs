@@ -31,7 +31,8 @@ pub struct UnpackResult {
 /// Detects the compression from the content, and ignores the media type. Does not keep the content.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if the compression is damaged; [`TooLarge`](ErrorKind::TooLarge)
+/// [`Invalid`](ErrorKind::Invalid) if the compression is damaged;
+/// [`Unsupported`](ErrorKind::Unsupported) for xz and bzip2; [`TooLarge`](ErrorKind::TooLarge)
 /// beyond the limits; the errors of the reader.
 pub async fn measure_layer(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
     measure_if(reader, limits, |_| true).await
@@ -77,7 +78,8 @@ async fn measure_if(
 /// # Errors
 /// As the stream's last item: [`DigestMismatch`](ErrorKind::DigestMismatch) if the content does not
 /// match `diff_id`, [`Invalid`](ErrorKind::Invalid) if the compression is damaged,
-/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits, the errors of the reader. Immediately,
+/// [`Unsupported`](ErrorKind::Unsupported) for xz and bzip2, [`TooLarge`](ErrorKind::TooLarge)
+/// beyond the limits, the errors of the reader. Immediately,
 /// [`Unsupported`](ErrorKind::Unsupported) if longshore cannot compute digests of the diff ID's
 /// algorithm.
 ///

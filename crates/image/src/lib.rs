@@ -23,8 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The crate `longshore` re-exports all of this, and its `blocking::wait` runs each of these
-//! functions without async code.
+//! The crate `longshore` re-exports all of this, and its `blocking::wait` runs the async functions
+//! from code that is not async.
 //!
 //! The modules, from the bottom up. Each module uses only the modules above it in this table.
 //!

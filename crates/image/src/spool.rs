@@ -1,7 +1,8 @@
 //! Opens the file of an archive for random access.
 //!
-//! A plain tar is read in place. Content that is compressed or comes from a pipe is first unpacked
-//! into an unnamed temporary file, as a stream and within limits.
+//! A plain tar file is read in place. Content that is compressed or comes from a pipe is first
+//! written to an unnamed temporary file. Compressed content is decompressed as a stream, within
+//! limits.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};

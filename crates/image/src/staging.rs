@@ -1,4 +1,4 @@
-//! Stores blobs as files in a folder beside an archive, until the archive is written.
+//! Stores blobs as files in a temporary folder until the archive is written.
 //!
 //! Owns the folder, which is removed with the writer, and the adapter that passes an async stream
 //! to blocking work. Content is stored under random names.
@@ -28,8 +28,8 @@ pub(crate) struct Staged {
 }
 
 impl Staging {
-    /// Creates the folder beside `target`, so that a folder without write access is detected before
-    /// anything is fetched.
+    /// Creates the folder beside `target`. Missing write access is therefore detected before any
+    /// blob is fetched.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io), which names the parent folder.
@@ -83,7 +83,8 @@ impl Staged {
 /// The error of the reader, if any. Otherwise, the error of the work.
 ///
 /// # Cancellation
-/// Dropping the future makes the work's next read fail.
+/// After the future is dropped, the work can read only the chunks that are already buffered. Then
+/// its next read fails.
 pub(crate) async fn work_over<T, F>(mut reader: BlobReader, work: F) -> Result<T>
 where
     T: Send + 'static,

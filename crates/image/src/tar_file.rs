@@ -1,4 +1,4 @@
-//! Writes archives reproducibly and atomically.
+//! Writes archives reproducibly, and replaces files atomically.
 
 use std::fs::Metadata;
 use std::io::{self, BufWriter, Read};
@@ -87,8 +87,8 @@ impl Output {
         }
     }
 
-    /// Creates the folder for staged blobs. The folder is beside the file, so that missing write
-    /// access is detected early.
+    /// Creates the folder for staged blobs. For a file, the folder is beside the file, so that
+    /// missing write access is detected early.
     ///
     /// # Errors
     /// Same as [`Staging::beside`].
@@ -113,8 +113,8 @@ impl Output {
     /// Writes an archive of these members.
     ///
     /// # Errors
-    /// Same as [`replace`]; [`Unsupported`](ErrorKind::Unsupported) if a stream was already
-    /// written.
+    /// Same as [`replace`]; [`Unsupported`](ErrorKind::Unsupported) if the archive was already
+    /// written to a stream.
     pub(crate) fn write(&self, members: &[(String, Part)]) -> Result<()> {
         match self {
             Self::File { path, before } => {
@@ -150,7 +150,7 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
 ///
 /// # Errors
 /// [`Conflict`](ErrorKind::Conflict) if another writer changed the file in the meantime;
-/// [`Io`](ErrorKind::Io). In both cases, the previous file stays.
+/// [`Io`](ErrorKind::Io). The existing file stays, unless only the final sync of its folder failed.
 fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let temp = TempFile::create(folder)?;
@@ -232,7 +232,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_device_is_never_replaced() {
+    fn a_device_is_refused_as_the_destination() {
         let e = Stamp::of(Path::new("/dev/null")).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
     }

@@ -21,7 +21,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let client = Client::builder().build_blocking();
     let registry = registry.parse()?;
 
-    // namespaces = registry.namespaces()                     theirs: bare names in `library`
+    // namespaces = registry.namespaces()                     theirs: puts bare names in `library`
     let catalog: Namespaces = client.catalog(&registry).collect::<longshore::Result<_>>()?;
     let catalog = catalog.bare_as("library");
     writeln!(out, "namespaces: {}", catalog.names().join(" "))?;

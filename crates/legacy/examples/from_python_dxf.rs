@@ -18,7 +18,7 @@ fn main() -> Result {
     run(&registry, &mut std::io::stdout())
 }
 
-/// Runs the README's calls on `fred/datalogger`, which it creates in the registry.
+/// Creates `fred/datalogger` in the registry, and runs the README's calls on it.
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let folder = tempfile::tempdir()?;
     let logger = folder.path().join("logger.dat");

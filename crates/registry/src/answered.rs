@@ -1,7 +1,8 @@
 //! Reports on finished requests.
 //!
 //! Owns the log line of each request and the report to an observer. `registry` creates a
-//! [`RequestReport`] for each request. The report is sent when the body of the response ends.
+//! [`RequestReport`] for each request if an observer or the log needs one. The report is sent when
+//! the response ends or the client disconnects.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,15 +24,15 @@ pub struct Answered {
     /// The path and parameters, with `…` in place of possible secrets.
     pub path: String,
     /// The kind of path: `base`, `catalog`, `blob`, `uploads`, `upload`, `manifest`, `tags`,
-    /// `referrers`, or `other` for paths outside the API.
+    /// `referrers`, or `other` for paths that are invalid or outside the API.
     pub route: &'static str,
     /// The status of the response, or `None` if the client disconnected first.
     pub status: Option<StatusCode>,
     /// The name of the authenticated user, if any.
     pub user: Option<String>,
-    /// The size of the request's body in bytes, as received.
+    /// The number of bytes of the request's body that were received.
     pub received: u64,
-    /// The size of the response's body in bytes, as sent.
+    /// The number of bytes of the response's body that were sent.
     pub sent: u64,
     /// The time from the request's head to the end of the response.
     pub took: Duration,

@@ -1,7 +1,7 @@
 //! Resources that all requests share: open files, and memory for large documents.
 //!
 //! Owns the permits for these resources. A request holds a permit while its file is open or its
-//! document is in memory. `pace` limits how long a slow client can hold a permit.
+//! large document is in memory. `pace` limits how long a slow client can hold a permit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,7 @@ impl Budget {
 }
 
 impl Permit {
-    /// Returns a stream that holds this permit until it is dropped.
+    /// Returns a stream that holds this permit until the stream is dropped.
     pub(crate) fn held_by(self, stream: BlobStream) -> BlobStream {
         BlobStream::new(stream.map(move |chunk| {
             let _held = &self;
@@ -111,7 +111,7 @@ impl Permit {
 
 /// 64 KiB: few manifests are larger, and longer listings are streamed.
 pub(crate) const SMALL: u64 = 64 << 10;
-/// 16 MiB: four documents of the largest accepted size.
+/// 16 MiB: four documents of the largest size that is accepted by default.
 const DOCUMENTS_KIB: usize = 16 << 10;
 /// 4 documents at a time: building a document takes three times its size in memory, for some
 /// milliseconds.

@@ -21,12 +21,13 @@
 //!
 //! [`Registry`] needs no socket: it is a [`tower_service::Service`] that another server can mount
 //! or a program can call. [`Registry::repositories`] returns the repositories as stores, and
-//! `longshore_core` can copy between stores. [`DiskStorage`] stores repositories in a folder that
-//! survives `kill -9`, and [`MemoryStorage`] stores them in memory. With the feature
+//! `longshore_core` can copy between stores. [`DiskStorage`] stores repositories in a folder whose
+//! content survives `kill -9`, and [`MemoryStorage`] stores them in memory. With the feature
 //! `object-store`, `ObjectStorage` stores them in S3, Google Cloud Storage or Azure. You can also
 //! implement [`Storage`] yourself. An [`Access`] policy decides which requests are allowed.
 //!
-//! The modules, from the lowest layer up. Each module uses only the modules above it in this table.
+//! The modules, from the lowest layer up. Each module uses only modules that are above it in this
+//! table, or before it in the same row.
 //!
 //! | modules | content |
 //! |---|---|

@@ -12,14 +12,14 @@ pub struct RegistryLimits {
     pub blob_size: u64,
     /// The maximum size of all content in bytes: blobs (each once, even if several repositories
     /// have it), manifests, tags and uploads. A write beyond this size is refused with 413 and the
-    /// code `DENIED`. `u64::MAX` counts content without limiting it. `None` disables the count, so
-    /// that a folder opens faster.
+    /// code `DENIED`. `u64::MAX` counts content without limiting it. With `None`, only content in
+    /// memory is counted, so that a folder opens faster.
     ///
     /// Requires a storage that [reports](crate::Storage::stored) its size, as memory and folders
     /// do.
     pub total_size: Option<u64>,
-    /// The maximum number of names on a page of tags or repositories, even if a client sends a
-    /// larger `n`.
+    /// The maximum number of names in a listing of tags or repositories with `n`, even if `n` is
+    /// larger.
     pub page: usize,
     /// The maximum size of the names in a listing without `n`, in bytes. Further names are on
     /// linked pages.
@@ -35,7 +35,7 @@ pub struct RegistryLimits {
     /// [`body_window`](Self::body_window), unless the body ends earlier.
     pub body_rate: u64,
     /// The maximum number of blobs that are read or written at the same time. Further requests
-    /// wait.
+    /// wait, and fail after [`body_window`](Self::body_window).
     pub open_files: NonZeroUsize,
     /// The maximum number of open connections of [`serve`](crate::serve). Further connections wait
     /// to be accepted.
@@ -72,10 +72,12 @@ const PAGE: usize = 1_000;
 const LISTING_SIZE: usize = 8 << 20;
 /// One day, so that a push can continue after a night's pause.
 const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// 30 s, as long as longshore's client waits.
+/// 30 s: the same as the idle timeout of longshore's client.
 const BODY_WINDOW: Duration = Duration::from_secs(30);
-/// 1 KiB/s: slower than any modem, but faster than an attack that holds connections open.
+/// 1 KiB/s: slower than a modem with 14.4 kbit/s, but faster than an attack that holds connections
+/// open.
 const BODY_RATE: u64 = 30 << 10;
-/// 4,096 files and as many connections. The sum is below the 10,240 descriptors that systems allow.
+/// 4,096 files and as many connections. The sum is below the 10,240 descriptors that macOS allows a
+/// process.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);

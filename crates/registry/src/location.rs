@@ -21,7 +21,7 @@ pub(crate) enum Locations {
 }
 
 impl Locations {
-    /// Creates locations that start with this URL, without its trailing slash.
+    /// Creates locations that start with this URL, without its trailing slashes.
     pub(crate) fn under(url: &str) -> Result<Self> {
         let url = url.trim_end_matches('/');
         let has_host =

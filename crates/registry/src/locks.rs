@@ -20,5 +20,5 @@ impl<L: Default> Locks<L> {
     }
 }
 
-/// 64 locks: far more than the number of threads that could hold one.
+/// 64 locks: tasks with different keys rarely wait for each other.
 const COUNT: usize = 64;

@@ -7,8 +7,8 @@ use percent_encoding::percent_decode_str;
 
 /// The parameters of a request, percent-decoded once.
 ///
-/// `+` is not decoded to a space: media types contain `+`, and no parameter of the API contains a
-/// space.
+/// `+` is not decoded to a space, because media types contain `+`. Clients must encode a space as
+/// `%20`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 

@@ -1,4 +1,4 @@
-//! Random names that cannot be guessed.
+//! Random values that cannot be guessed.
 
 use longshore_core::{Error, ErrorKind, Result};
 

@@ -1,7 +1,7 @@
 //! The registry as a service: one request in, one response out.
 //!
-//! Owns the order of the checks: the size of a request, its path, its caller. A handler then
-//! answers the request. `serve` opens the sockets.
+//! Owns the order of the checks: the size of a request's head, the path, and the caller. A handler
+//! then answers the request. `serve` accepts the connections.
 
 mod builder;
 
@@ -131,7 +131,8 @@ impl Registry {
         &self.0.limits
     }
 
-    /// Returns the number of open connections of [`serve`](crate::serve).
+    /// Returns the number of open connections of [`serve`](crate::serve). Connections in a TLS
+    /// handshake are not counted.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.connections.load(Ordering::Relaxed)

@@ -43,7 +43,7 @@ pub(crate) fn to_json(document: &impl Serialize) -> Bytes {
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
-/// Converts text in the specification's grammars to a header value.
+/// Converts text to a header value. Refuses text that a header cannot contain.
 pub(crate) fn header_value(text: &impl ToString) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(&text.to_string()).map_err(Refusal::from)
 }
@@ -130,7 +130,8 @@ impl From<InvalidHeaderValue> for Refusal {
     }
 }
 
-/// The resource of a failed operation. It determines the code for each kind of error.
+/// The resource of a failed operation. The code depends on this resource and on the kind of the
+/// error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     Blob,
@@ -203,8 +204,8 @@ impl About {
     }
 }
 
-/// Returns the message for the client. It describes mistakes of the client in detail, but reveals
-/// nothing about the server's disk.
+/// Returns the message for the client. It describes mistakes of the client in detail. Of errors of
+/// the server, it reveals only that the storage is full.
 fn message(status: StatusCode, error: &Error) -> String {
     if status.is_server_error() {
         tracing::error!(error = %chain(error), "request failed");

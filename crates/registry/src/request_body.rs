@@ -20,9 +20,9 @@ use crate::pace::Pace;
 
 /// The body of a request.
 ///
-/// A body that is dropped before its end is drained in the background for up to 10 s. A client that
-/// is still sending can then read the response, which would be lost if the connection were closed
-/// immediately.
+/// A body that is dropped before its end is drained in the background, up to 10 s and 16 MiB. A
+/// client that is still sending can then read the response, which could be lost if the connection
+/// were closed immediately.
 pub(crate) struct Incoming {
     stream: Option<BlobStream>,
     size: Option<u64>,

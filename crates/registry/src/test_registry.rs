@@ -27,7 +27,7 @@ use crate::serve::serve;
 ///
 /// # Cancellation
 /// Dropping this value stops the registry: the registry accepts no more connections, and requests
-/// in progress have 10 s to finish. [`stop`](Self::stop) also waits until they have ended.
+/// in progress may finish. [`stop`](Self::stop) also waits up to 10 s for these requests.
 #[derive(Debug)]
 pub struct TestRegistry {
     address: SocketAddr,
@@ -72,7 +72,7 @@ impl TestRegistry {
         &self.registry
     }
 
-    /// Stops the registry and waits until its last request has ended.
+    /// Stops the registry and waits up to 10 s for requests in progress.
     ///
     /// # Errors
     /// The error that ended the server earlier.

@@ -1,6 +1,6 @@
 //! A proxy that injects network faults.
 //!
-//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server. The proxy passes one exchange
+//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server. The proxy passes on one exchange
 //! per connection, records each request, and injects faults. It parses heads but not bodies.
 
 use std::io;
@@ -21,7 +21,7 @@ pub enum Fault {
     Reset(u64),
     /// The reply stalls after this many bytes of its body, and the connection stays open.
     Stall(u64),
-    /// One bit of this byte of the reply's body is flipped.
+    /// One bit of the byte at this offset of the reply's body is flipped.
     Flip(u64),
     /// The server processes the request, but its reply is lost: the connection is reset.
     LoseReply,
@@ -117,8 +117,8 @@ impl FaultProxy {
         lock(&self.state).requests.clone()
     }
 
-    /// Returns the number of faults that have occurred. Tests of recovery must check this number,
-    /// because they prove nothing without a fault.
+    /// Returns the number of requests into which a fault was injected. Tests of recovery must check
+    /// this number, because they prove nothing without a fault.
     #[must_use]
     pub fn faults_made(&self) -> usize {
         lock(&self.state).made
@@ -175,7 +175,8 @@ async fn exchange(
         return reply(&mut client, *status, headers).await;
     }
     let mut upstream = TcpStream::connect(server).await?;
-    // The proxy cannot compress a chunked body. HTTP/1.0 has no chunked encoding.
+    // The proxy cannot compress a chunked body, so it sends the request as HTTP/1.0, which has no
+    // chunked encoding.
     let old = matches!(fault, Some(Fault::Compress(_)));
     upstream.write_all(&head.closing(if old { "HTTP/1.0" } else { "HTTP/1.1" }, &[])).await?;
     let ended = {

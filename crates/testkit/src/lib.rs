@@ -21,8 +21,8 @@
 //! | [`peer`], [`process`] | third-party programs, started, awaited, and ended by process id |
 //!
 //! The name of a test that needs a peer contains the peer's name with `_` for `-`, as in
-//! `skopeo_pulls_what_we_push`. If the peer is missing, `cargo xtask test` skips the test by its
-//! name, and reports that it was skipped.
+//! `docker_registry_answers_and_ends_when_dropped`. If the peer is missing, `cargo xtask test`
+//! skips the test by its name, and reports that it was skipped.
 
 #![allow(
     clippy::expect_used,

@@ -116,7 +116,7 @@ impl Process {
             }
             assert!(
                 Instant::now() < deadline,
-                "process {} still runs after {limit:?}:\n{}",
+                "process {} is still running after {limit:?}:\n{}",
                 self.id(),
                 self.printed()
             );

@@ -38,7 +38,7 @@ enum Kind {
 }
 
 impl Proxy {
-    /// Starts an HTTP proxy. With `authorization`, the proxy answers 407 to a request with another
+    /// Starts an HTTP proxy. With `authorization`, the proxy answers 407 to a request without this
     /// `Proxy-Authorization`.
     pub async fn http(authorization: Option<&str>) -> Self {
         Self::start(Kind::Http, authorization).await
@@ -92,7 +92,8 @@ impl Proxy {
         self.address
     }
 
-    /// Returns all recorded requests, such as `CONNECT r.example:443`, including refused requests.
+    /// Returns the recorded requests, such as `CONNECT r.example:443`. They include refused
+    /// requests, except those with a wrong SOCKS5 login.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         lock(&self.state.asked).clone()

@@ -34,7 +34,7 @@ fn print(offer: &Offer) -> String {
     for scope in scopes {
         // The parser merges repeated scopes, which may then exceed the limit of one scope.
         let whole = scope.to_string();
-        let name = whole.rsplit_once(':').expect("type:name:actions").0;
+        let name = whole.rsplit_once(':').expect("a scope has the form type:name:actions").0;
         for actions in scope.actions().chunks(ACTION_LIMIT) {
             printed += &format!(",scope={}", quoted(&format!("{name}:{}", actions.join(","))));
         }

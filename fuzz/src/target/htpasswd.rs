@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) -> bool {
         return false;
     };
     let printed: String = entries.iter().map(|(name, hash)| format!("{name}:{hash}\n")).collect();
-    assert_eq!(htpasswd(&printed).expect("it was parsed before"), entries, "{printed}");
+    assert_eq!(htpasswd(&printed).expect("printed entries can be parsed"), entries, "{printed}");
     true
 }
 

@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) -> bool {
     };
     assert!(!target.is_empty() && target.len() <= data.len(), "{target}");
     let printed = format!("<{target}>; rel=\"next\"");
-    let lines = headers(&LINK, printed.as_bytes()).expect("it was in a header");
+    let lines = headers(&LINK, printed.as_bytes()).expect("the target was in a header");
     assert_eq!(next_link(&lines), Ok(Some(target)));
     true
 }

@@ -9,8 +9,8 @@ use tar::{Archive, Builder, EntryType, Header};
 /// Checks that each file's content is within the archive and at the position that another parser
 /// finds, and that no name leads out of the archive.
 pub fn run(data: &[u8]) -> bool {
-    let mut file = tempfile::tempfile().expect("a temporary file");
-    file.write_all(data).expect("room for it");
+    let mut file = tempfile::tempfile().expect("a temporary file can be created");
+    file.write_all(data).expect("the temporary file can be written");
     let Ok(members) = tar_members(file) else {
         return false;
     };
@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) -> bool {
         assert!(name.split('/').all(|part| !["", ".", ".."].contains(&part)), "{name:?}");
         assert!(content.end <= data.len() as u64, "{name:?} at {content:?}");
         if let Some(others) = &others {
-            assert!(others.contains(content), "{name:?} at {content:?}, not of {others:?}");
+            assert!(others.contains(content), "{name:?} at {content:?}, not one of {others:?}");
         }
     }
     !members.is_empty()
@@ -73,7 +73,7 @@ fn archive(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
         header.set_entry_type(*kind);
         let is_link = matches!(kind, EntryType::Link | EntryType::Symlink);
         if is_link {
-            header.set_link_name_literal(content).expect("a short name");
+            header.set_link_name_literal(content).expect("the name is short");
         }
         let content = if is_link { b"" } else { *content };
         header.set_size(content.len() as u64);

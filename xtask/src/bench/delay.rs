@@ -46,7 +46,7 @@ fn connect(client: &TcpStream, server: &TcpStream, delay: Duration) {
     }
 }
 
-/// The time at which bytes are due, and the bytes. They are empty at the end of the stream.
+/// Bytes, and the time at which to deliver them. No bytes mean the end of the stream.
 type Late = (Instant, Vec<u8>);
 
 fn receive(mut from: TcpStream, sender: &Sender<Late>, delay: Duration) {

@@ -79,8 +79,8 @@ impl Row {
         self.columns[column].1.extend(sample);
     }
 
-    /// Prints a line for each program. The ratio is the first program's median wall time divided by
-    /// that of the line's program.
+    /// Prints a line for each program. The ratio is the median wall time of the first program,
+    /// divided by that of the line's program.
     pub(super) fn print(&self) {
         let first = median(&self.columns[0].1, |s| s.wall_seconds);
         for (name, samples) in &self.columns {

@@ -76,7 +76,8 @@ struct Tools {
 
 impl Tools {
     fn build(before: Option<PathBuf>) -> Result<Self> {
-        // Fixed target folders: with CARGO_TARGET_DIR set, the paths below would be wrong.
+        // The target folders are fixed, because the paths below would be wrong if CARGO_TARGET_DIR
+        // were used.
         for (manifest, folder) in [("Cargo.toml", TARGET), (OCI_CLIENT, OCI_CLIENT_TARGET)] {
             let build = ["build", "--release", "--manifest-path", manifest, "--target-dir", folder];
             measure::succeed("cargo", &build)?;
@@ -125,7 +126,7 @@ impl Bench {
             measure(&c.pull(source.address(), &run.join("pulled")))
         })?;
         self.row(&format!("push, {what}"), &who, |c, run| {
-            // Each program pushes what it pulled itself.
+            // Each program pushes the content that it pulled itself.
             let pulled = run.join("pulled");
             measure(&c.pull(source.address(), &pulled))?;
             let target = self.start(&run.join("target"))?;
@@ -179,7 +180,7 @@ impl Bench {
         self.row("digest, cold", &who, |c, _| measure(&c.digest(source.address())))
     }
 
-    /// Measures all programs in turn for several rounds, and prints the medians.
+    /// Measures all programs in turn for several rounds, and prints the results.
     fn row(
         &self,
         what: &str,

@@ -84,7 +84,7 @@ impl CrateSource {
         Ok(Self { files, modules, reexports })
     }
 
-    /// Returns the files, without those that contain tests.
+    /// Returns the files, except those of modules named `tests`.
     pub(super) fn files(&self) -> &[SourceFile] {
         &self.files
     }
@@ -95,7 +95,7 @@ impl CrateSource {
         for file in &self.files {
             for named in file.named(&self.modules) {
                 let to = self.resolve(&named.path);
-                // A module that re-exports items of its children does not use them.
+                // A `pub use` of a child's items is not an import.
                 let shows = named.exported_as.is_some() && is_within(&to, &file.module);
                 if to != file.module && !shows {
                     edges.push(Edge {
@@ -153,7 +153,7 @@ impl SourceFile {
         self.module.split("::").last() == Some("tests")
     }
 
-    /// Returns all paths that start at `crate`, `super`, `self` or (in `use`) at a child module.
+    /// Returns all paths that start with `crate`, `super`, `self` or (in a `use`) a child module.
     fn named(&self, modules: &BTreeSet<String>) -> Vec<Named> {
         let mut named = Vec::new();
         let mut at = 0;

@@ -5,13 +5,13 @@
 //! 0  error printable
 //! 1  blob+store               `+`: one unit, whose modules import each other
 //! never copy -> memory layout
-//! apart command               its modules never import each other
+//! apart command               the children of `command` never import each other
 //! only transport::wire -> reqwest
 //! ```
 //! ````
 //!
-//! The block "layers crates" lists the allowed dependencies of each crate, `a -> b c`, and the
-//! forbidden ones, direct or indirect, `never a -> b c`.
+//! The block "layers crates" lists the allowed dependencies of each crate (`a -> b c`), and the
+//! forbidden direct and indirect dependencies (`never a -> b c`).
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Rust's tokens as `proc_macro2` reads them: without comments, literals and test-only code, and
-//! with the tokens in macro arguments.
+//! The tokens of a Rust file, read with `proc_macro2`: without comments, literals and test-only
+//! code, but with the tokens in macro arguments.
 
 use std::iter::Peekable;
 
@@ -54,7 +54,7 @@ fn add(stream: TokenStream, tokens: &mut Vec<Token>) {
     }
 }
 
-/// Returns true if an attribute is `cfg(test)`, or any `cfg` that contains `test`.
+/// Returns true if an attribute is a `cfg` that contains `test` and no `not`, such as `cfg(test)`.
 fn is_for_tests(attribute: Option<&TokenTree>) -> bool {
     let Some(TokenTree::Group(attribute)) = attribute else { return false };
     let mut parts = attribute.stream().into_iter();
@@ -70,7 +70,7 @@ fn has(group: &Group, word: &str) -> bool {
     })
 }
 
-/// Skips an item, with its attributes: up to its `;`, or the end of its braces.
+/// Skips an item with its attributes: up to and including its `;` or its braces.
 fn skip_item(trees: &mut Peekable<IntoIter>) {
     let ends = |tree: &TokenTree| matches!(tree, TokenTree::Punct(sign) if sign.as_char() == ';');
     for tree in trees.by_ref() {

@@ -45,8 +45,8 @@ fn every_line_of_help_prose_ends_with_a_full_stop_or_colon() {
     }
 }
 
-/// Returns the words and the `after_help` text of the program and of each command without
-/// subcommands.
+/// Returns the name as words (`longshore`, `blob`, `get`) and the `after_help` text of the program
+/// and of each command without subcommands.
 fn helps() -> Vec<(Vec<String>, String)> {
     let mut helps = Vec::new();
     let mut commands = vec![(Vec::new(), Arguments::command())];
@@ -76,7 +76,7 @@ fn examples(help: &str) -> Vec<Vec<String>> {
 fn calls(line: &str) -> Vec<Vec<String>> {
     let line = line.replace("sha256:…", &format!("sha256:{}", "0".repeat(64)));
     let line = line.replace("9e89cc6f…", &"9".repeat(64));
-    // After three spaces, the text describes the command.
+    // Three spaces separate the command from its description.
     let line = line.trim().split("   ").next().unwrap_or_default();
     let mut calls = vec![String::new()];
     let mut quote = None;

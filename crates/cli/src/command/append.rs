@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Layer file to add; `-` is standard input.
     #[arg(long, value_name = "FILE", required_unless_present = "layer_from")]
     layer: Vec<PathBuf>,
-    /// Existing layer to add, from a registry or layout.
+    /// Existing layer to add, from a registry, layout or OCI archive.
     #[arg(long, value_name = "LOCATION@DIGEST", value_parser = defaults::location)]
     layer_from: Vec<Location>,
     /// The location for the new image [default: the location and tag of the old image].
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    // An archive on standard input counts once, even if several layers come from it.
+    // An archive on standard input is read only once, even if several layers come from the archive.
     let mut locations = std::iter::once(&arguments.location).chain(&arguments.layer_from);
     let stream = locations.any(|location| location.place().is_stream()).then_some(Path::new("-"));
     input::once(arguments.layer.iter().map(PathBuf::as_path).chain(stream))?;
@@ -99,8 +99,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     })
 }
 
-/// Returns the new image's tag: the target's tag, else the old image's tag, else `latest` at a
-/// registry.
+/// Returns the new image's tag: the target's tag, else the old image's tag, else `latest` if the
+/// target is a repository name in a docker-archive.
 fn tag(to: &Location, own: Option<&Tag>) -> Option<Tag> {
     let latest = || to.reference().map(|_: &Reference| Tag::latest());
     to.tag().or_else(|| own.cloned()).or_else(latest)

@@ -14,11 +14,13 @@ Examples:
   longshore copy nginx:1.27 docker-archive:nginx.tar:nginx:1.27 --platform linux/amd64
   longshore copy a.example/x:v1 b.example/x --referrers
 
-Digests stay the same, and an index keeps all its platforms. Blobs that the target already has \
-are not sent. Between repositories of one registry, blobs are mounted. After an interruption, run \
-the command again to copy the rest. An unfinished blob is then copied from its beginning. With \
---all-tags, each tag that fails is reported on stderr, and the other tags are copied. The exit \
-code is then 1, or the exit code of the failure if no tag was copied.")]
+Digests stay the same, except in a docker-archive, which keeps no manifests. An index keeps all \
+its platforms, unless --platform selects one. Blobs that the target already has are not sent. \
+Between repositories of one registry, blobs are mounted if the registry supports this. After an \
+interruption, run the command again to copy the rest. An unfinished blob is then copied from its \
+beginning. With --all-tags, each tag that fails is reported on stderr, and the other tags are \
+copied. The exit code is then 1. If no tag was copied and all failures have the same exit code, \
+the command exits with this code.")]
 pub(crate) struct Arguments {
     /// The image to copy.
     #[arg(value_parser = defaults::location)]

@@ -17,8 +17,8 @@ Examples:
   longshore layer nginx:1.27 sha256:… -o layer.tar.gz
   longshore layer nginx:1.27 2 --platform linux/arm64 --unpack -o layer.tar
 
-The output is verified against the layer's digest. With --unpack, it is verified against the diff \
-ID in the image's config.")]
+The layer is verified against its digest. With --unpack, the output is also verified against the \
+diff ID, if the image's config has one for the layer.")]
 pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]

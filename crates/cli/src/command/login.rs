@@ -17,17 +17,19 @@ Examples:
   longshore login ghcr.io/my-org -u me
   echo \"$TOKEN\" | longshore login ghcr.io -u me --password-stdin
 
-The credentials are stored only if they work. They are stored in the credential helper that \
-Docker's config.json names for the registry, or else in config.json. --auth-file replaces \
+The credentials are stored only if the registry accepts them. If the registry requires no \
+credentials, they are stored unchecked, with a warning. They are stored in the credential helper \
+that Docker's config.json names for the registry, or else in config.json. --auth-file replaces \
 config.json.
 
 A registry on this machine (localhost or a loopback address) may receive credentials over plain \
 HTTP. For any other registry, plain HTTP requires --plain-http. The stored entry then starts with \
-http://, and later commands do not need the option. --scheme detect does not replace \
---plain-http.")]
+http://, which permits later commands to send the credentials over plain HTTP. Later commands \
+select plain HTTP with --plain-http or --scheme http. --scheme detect does not replace \
+--plain-http for a login.")]
 pub(crate) struct Arguments {
     /// The registry (docker.io for Docker Hub). With a path, the credentials are used only for
-    /// repositories below that path.
+    /// repositories at or below that path.
     #[arg(value_name = "REGISTRY[/PATH]")]
     registry: CredentialKey,
     /// User name [default: prompt].
@@ -65,7 +67,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         warn(format_args!("{registry} uses plain HTTP: the password is sent unencrypted"));
         key = key.over_plain_http();
     }
-    // Reading blocks, so it runs on another thread, and this thread handles signals.
+    // A read from standard input blocks its thread. It runs on another thread, so that this thread
+    // can handle signals.
     let read = if arguments.password_stdin { from_stdin } else { from_prompt };
     let login = Login { user, password: run_blocking(read).await? };
     let typed = Credential::login(login.user.as_str(), login.password.clone(), "the caller");

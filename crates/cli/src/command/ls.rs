@@ -17,8 +17,8 @@ Examples:
   longshore ls ghcr.io/a/b --start v1.9 --limit 10
   longshore ls ghcr.io/a/b --filter '^v[0-9]+$' --references
 
-A name in a layout that is not a plain tag is printed in full. Refer to it as \
-oci:dir:team/app:v1.")]
+A layout can contain names that are not plain tags, such as team/app:v1. They are printed in \
+full. The location of this image is oci:dir:team/app:v1.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
     #[arg(value_parser = defaults::location)]

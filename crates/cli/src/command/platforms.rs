@@ -45,7 +45,8 @@ struct Answer {
 struct Row {
     platform: Option<Platform>,
     digest: Digest,
-    /// Total size of the layers in bytes; `None` for schema 1, which has no sizes.
+    /// Total size of the layers in bytes. `None` for schema 1, which has no sizes, and for an image
+    /// whose config cannot be read.
     size: Option<u64>,
     layers: Option<usize>,
     /// Docker's image ID.

@@ -55,7 +55,7 @@ fn ends(mut locations: Vec<Location>) -> Result<(Vec<Location>, Option<Location>
         }
         Some(target) if locations.len() > 1 && !target.takes_many() => bad(
             target,
-            "several images require the target docker-archive:FILE, which keeps their names",
+            "expected docker-archive:FILE, which keeps the names of several images, or no target",
         ),
         _ => Ok((locations, target)),
     }

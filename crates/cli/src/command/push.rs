@@ -20,8 +20,9 @@ Examples:
   longshore push docker-archive:both.tar localhost:5000/mirror --all-images
   longshore push oci:backup ghcr.io/a/b --all-tags
 
-With --all-images, every image of a docker-archive is pushed below the repository, under its own \
-name and tag: docker.io/library/nginx:1.27 becomes localhost:5000/mirror/library/nginx:1.27.")]
+With --all-images, every named image of a docker-archive is pushed below the repository, under \
+its own name and tag: docker.io/library/nginx:1.27 becomes \
+localhost:5000/mirror/library/nginx:1.27.")]
 pub(crate) struct Arguments {
     /// The layout or archive.
     #[arg(value_parser = defaults::location)]
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     /// The repository to push to. If it has no tag, the source's tag is used.
     #[arg(value_parser = defaults::reference)]
     reference: Reference,
-    /// Push every image of a docker-archive, each under its own name below the repository.
+    /// Push every named image of a docker-archive, each under its own name below the repository.
     #[arg(long, conflicts_with_all = ["all_tags", "platform"])]
     all_images: bool,
     #[command(flatten)]

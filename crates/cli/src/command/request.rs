@@ -31,9 +31,9 @@ pub(crate) struct Arguments {
     registry: RegistryName,
     /// The path and query, or a URL of the registry.
     path: String,
-    /// Header to send. An Authorization header replaces the stored credentials, but every user of
-    /// this machine can see it. To keep it secret, set LONGSHORE_AUTHORIZATION=REGISTRY=VALUE
-    /// instead.
+    /// Header to send. An Authorization header replaces the stored credentials, but other users of
+    /// this machine can see it in the list of processes. To keep its value secret, set
+    /// LONGSHORE_AUTHORIZATION=REGISTRY=VALUE instead.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<Header>,
     /// Body to send: text, @FILE, or - for standard input.
@@ -76,8 +76,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// Returns an error if the status is not a success. The error has no text of the registry, because
-/// the body is printed.
+/// Returns an error if the status is not a success. The error does not quote the body, because the
+/// body is printed.
 fn refusal(reply: &RawReply) -> Option<Error> {
     let status = reply.status.as_u16();
     let kind = match status {

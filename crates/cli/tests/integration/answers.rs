@@ -119,7 +119,7 @@ fn blob_commands_upload_read_mount_and_remove_a_blob() {
 }
 
 #[test]
-fn changes_are_reported_as_json_with_control_characters_escaped() {
+fn changes_are_reported_as_json_and_inspect_escapes_control_characters() {
     let program = Program::new();
     let server = program.serve(None);
     let digest = fill(&program, &server.address);
@@ -294,7 +294,7 @@ fn the_environment_sets_the_defaults_of_short_names() {
         let (code, stdout, stderr) = run(variables, line);
         assert_eq!((code, stdout.trim_end()), (Some(0), &*expected), "{line}: {stderr}");
     }
-    // Only Docker Hub gets a default namespace, and full names are unchanged.
+    // Without LONGSHORE_DEFAULT_NAMESPACE, only Docker Hub has a default namespace.
     let (code, _, stderr) = run(&[registry], "digest app:v1");
     assert_eq!(code, Some(3));
     assert!(stderr.contains(&format!("{}/app:v1", server.address)), "{stderr}");

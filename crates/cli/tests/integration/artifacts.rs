@@ -72,7 +72,7 @@ fn a_pull_refuses_a_title_that_leads_out_of_the_folder() {
 }
 
 #[test]
-fn a_tag_for_existing_blobs_is_made_read_moved_and_removed() {
+fn artifact_make_tags_existing_blobs_and_untag_keeps_the_blobs() {
     let program = Program::new();
     let server = program.serve(None);
     let data = format!("{}/data", server.address);

@@ -66,7 +66,7 @@ fn a_killed_pull_leaves_no_tag_and_the_next_pull_completes() {
 }
 
 #[test]
-fn a_killed_registry_keeps_everything_it_acknowledged() {
+fn a_killed_registry_shows_no_incomplete_push_and_keeps_acknowledged_images() {
     let (program, runtime) = (Program::new(), background());
     let source = packed(&program);
     let digest = program.ok(&format!("digest {source}"));

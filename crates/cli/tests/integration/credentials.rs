@@ -173,7 +173,7 @@ fn credentials_that_other_tools_stored_for_loopback_are_used_over_plain_http() {
 }
 
 #[test]
-fn only_credentials_stored_for_exactly_this_registry_are_sent_over_plain_http() {
+fn credentials_over_plain_http_require_an_option_or_an_exact_entry_for_loopback() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     write(&program, ".netrc", "machine 127.0.0.1 login ann password hunter2\n");
@@ -189,7 +189,7 @@ fn only_credentials_stored_for_exactly_this_registry_are_sent_over_plain_http() 
     let refused = program.fails(4, &format!("digest {address}/a:b"));
     assert!(refused.contains("not sent over plain HTTP"), "{refused}");
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
-    // For a registry on another machine, an entry is not sufficient.
+    // For a registry on another machine, an exact entry does not permit plain HTTP either.
     let (name, at) = elsewhere(&registry);
     write(&program, ".docker/config.json", &auths(&name, "ann:hunter2"));
     let refused = program.fails(4, &format!("digest {name}/a:b {at} --scheme http"));
@@ -410,7 +410,7 @@ fn a_refusal_by_docker_registry_names_the_credentials_file_and_no_secret() {
     let address = registry.address();
     let config = program.path(".docker/config.json");
     std::fs::create_dir_all(config.parent().unwrap()).unwrap();
-    // me:hunter2
+    // The value of `auth` is `me:hunter2` in Base64.
     let key = format!("http://{address}");
     let entry = serde_json::json!({ "auths": { key: { "auth": "bWU6aHVudGVyMg==" } } });
     std::fs::write(&config, entry.to_string()).unwrap();

@@ -66,7 +66,8 @@ impl Commands {
     }
 }
 
-/// Returns the names of all public items of the crates: types, functions, fields and variants.
+/// Returns the names that the sources of the crates declare: all public items, and also private
+/// functions, types, constants and modules.
 pub(crate) fn public_items() -> BTreeSet<String> {
     let mut items = BTreeSet::new();
     for file in sources() {
@@ -81,8 +82,7 @@ pub(crate) fn public_items() -> BTreeSet<String> {
     items
 }
 
-/// Returns the item that a line declares: a function or method, a type, a public field or a
-/// variant.
+/// Returns the name that a line declares, such as a function, a type, a public field or a variant.
 fn item(line: &str) -> Option<&str> {
     let public = line.strip_prefix("pub ");
     let bare = public.unwrap_or(line);

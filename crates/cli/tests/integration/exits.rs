@@ -26,7 +26,7 @@ fn body(code: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_class_of_error_has_its_exit_code_and_the_registrys_message() {
+async fn error_replies_set_the_exit_code_and_show_the_message_of_the_registry() {
     let program = Program::new();
     let get = "manifest get REGISTRY/a/b:v1";
     for (status, code, expected, kind) in [

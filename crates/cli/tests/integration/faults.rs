@@ -16,7 +16,7 @@ struct Scene {
     packed: String,
     app: String,
     digest: String,
-    /// The layer's digest, which only the layer's requests contain.
+    /// The digest of the first layer, which only the requests for this layer contain.
     layer: String,
     runtime: tokio::runtime::Runtime,
 }

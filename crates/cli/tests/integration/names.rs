@@ -150,7 +150,7 @@ fn a_layout_accepts_whole_names_as_tags() {
     program.ok("copy -q oci:img:v1 oci-archive:x.tar:v1");
     program.ok(&format!("tag oci-archive:x.tar:v1 {APP}"));
     assert_eq!(program.ok("ls oci-archive:x.tar"), format!("{APP}\nv1"));
-    // If one name is invalid, or the target stores only tags, nothing is written.
+    // If one name is invalid at the location, nothing is written.
     program.fails(2, "tag oci:img:v1 v3 a//b");
     program.ok(&format!("push -q oci:img:v1 {}/app:v1", server.address));
     program.fails(2, &format!("tag {}/app:v1 v3 team/app:v9", server.address));

@@ -340,6 +340,8 @@ fn trap_21_no_log_contains_credentials() {
     server.finish();
 }
 
+/// Mounts its own files in a namespace. `cargo xtask test` skips tests with `with_own_files` in
+/// their name if the machine does not permit such mounts.
 #[cfg(target_os = "linux")]
 #[test]
 fn search_domains_are_read_from_resolv_conf_with_own_files() {

@@ -78,7 +78,7 @@ impl Gate {
         }
     }
 
-    /// Waits until enough requests are in progress. The last request also waits a while, so that
+    /// Waits until enough requests are in progress. The last request waits another 50 ms, so that
     /// excess requests are counted.
     fn pass(&self) {
         let mut state = self.state.lock().unwrap();

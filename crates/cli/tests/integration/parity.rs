@@ -20,7 +20,7 @@ fn rows_are_numbered_without_gaps() {
 }
 
 #[test]
-fn every_row_has_a_call_or_a_command_and_a_test() {
+fn every_row_has_a_test_and_a_call_or_command() {
     let bare = rows()
         .into_iter()
         .filter(|row| (row.library.is_empty() && row.commands.is_empty()) || row.tests.is_empty());

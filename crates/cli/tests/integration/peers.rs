@@ -1,4 +1,4 @@
-//! Interoperability with other programs. A real image stays unchanged.
+//! Tests of interoperability with Docker's registry, skopeo and umoci.
 
 use std::path::Path;
 
@@ -66,7 +66,7 @@ fn docker_registry_supports_mount_untag_and_rm() {
     let json = program.ok(&format!("copy -q --json {app}:v1 {copy}:v1"));
     let outcome: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(outcome["copies"][0]["bytes_sent"], 0, "mounted, not sent: {json}");
-    // The registry cannot delete tags: `untag` uses the placeholder, and the other tag stays.
+    // The registry cannot delete tags, so `untag` uses a placeholder manifest. The other tag stays.
     program.ok(&format!("tag {app}:v1 v2"));
     program.ok(&format!("untag {app}:v1"));
     assert_eq!(program.ok(&format!("ls {app}")), "v2");
@@ -192,7 +192,7 @@ fn skopeo_reads_the_layouts_and_archives_of_longshore() {
 }
 
 #[test]
-fn umoci_unpacks_the_layouts_of_longshore() {
+fn umoci_reads_the_layouts_of_longshore() {
     let program = Program::new();
     let (packed, _) = real(&program);
     let server = registry(&program);

@@ -36,7 +36,7 @@ fn invalid_arguments_are_refused_before_any_request() {
 }
 
 #[test]
-fn quoted_input_hides_passwords_and_escapes_control_characters() {
+fn errors_hide_passwords_and_escape_control_characters_in_quoted_input() {
     let program = Program::new();
     for line in [
         "digest user:hunter2@host/a",
@@ -69,7 +69,7 @@ fn an_empty_variable_counts_as_unset() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_closed_stderr_does_not_change_the_exit_code() {
+fn an_unwritable_stderr_does_not_change_the_exit_code() {
     let program = Program::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = program.command();
@@ -137,7 +137,7 @@ fn a_blob_damaged_on_disk_is_not_served_and_a_push_repairs_it() {
     assert_eq!(program.ok(&format!("blob get {}/a@{digest}", server.address)), "right content");
 }
 
-/// Overwrites every file named by a digest.
+/// Overwrites every file below a folder that is named by this digest.
 fn damage(folder: &std::path::Path, digest: &Digest) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

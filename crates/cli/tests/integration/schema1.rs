@@ -127,12 +127,12 @@ fn an_edited_manifest_is_signed_and_pushed() {
 }
 
 #[test]
-fn manifest_sign_keeps_the_payload_and_accepts_any_key() {
+fn manifest_sign_keeps_the_payload_with_a_generated_or_encrypted_key() {
     let program = Program::new();
     let (file, to) = (program.path("in.json"), program.path("out.json"));
     std::fs::write(&file, SIGNED).unwrap();
     let (file, out) = (file.display().to_string(), to.display().to_string());
-    // Without a key, the program generates one and prints its identifier.
+    // Without --key, the program generates a key and prints the ID of the key.
     let report = program.ok(&format!("manifest sign {file} -o {out} --json"));
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["digest"], &report["algorithm"]), (&json!(DIGEST), &json!("ES256")));

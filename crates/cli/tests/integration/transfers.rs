@@ -188,7 +188,7 @@ fn events_are_printed_to_stderr_as_json() {
 }
 
 #[test]
-fn twelve_processes_write_to_one_layout_at_once() {
+fn twelve_processes_write_to_one_layout_in_parallel() {
     let program = Program::new();
     let server = program.serve(None);
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
@@ -230,8 +230,8 @@ fn local_locations_need_no_credentials() {
     assert!(program.fails(1, "ls localhost:1/a").contains("config.json"));
 }
 
-/// Pushes an artifact of one file under each tag of a layout, and returns the paths of the files'
-/// blobs.
+/// Pushes one artifact for each tag to a layout. Each artifact has one file. Returns the paths of
+/// the files' blobs.
 fn artifacts(program: &Program, name: &str, tags: &[&str]) -> Vec<std::path::PathBuf> {
     let path = program.path(name);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -278,7 +278,8 @@ fn a_failing_tag_does_not_stop_the_others() {
     assert_eq!(ended.stderr, "longshore: source: not found: oci:all:none\n");
     assert_eq!(program.ok("ls oci:all"), "a1");
 
-    // If nothing can be copied, the exit code is that of the failure, and no archive is created.
+    // If nothing can be copied, the exit code is the code of the failures, and no archive is
+    // created.
     for blob in [&blobs[0], &blobs[2]] {
         std::fs::remove_file(blob).unwrap();
     }
@@ -319,7 +320,7 @@ fn a_nondistributable_layer_is_left_out_and_can_be_copied_later() {
 }
 
 #[test]
-fn a_docker_archive_needs_nondistributable_layers() {
+fn a_docker_archive_cannot_leave_out_nondistributable_layers() {
     let program = Program::new();
     let path = program.path("image");
     let foreign = Descriptor::from_bytes(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");

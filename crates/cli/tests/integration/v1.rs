@@ -60,7 +60,7 @@ fn v1_commands_read_a_registry() {
     assert_eq!(std::fs::read(&file).unwrap(), LAYER);
     server.damage_layer("top");
     let told = program.fails(7, &format!("v1 layer {registry}/app -o {}", file.display()));
-    assert!(told.contains("the registry states sha256:"), "{told}");
+    assert!(told.contains("the registry states the checksum sha256:"), "{told}");
     assert_eq!(std::fs::read(&file).unwrap(), LAYER);
 }
 

@@ -52,14 +52,14 @@ impl Authenticator {
         }
     }
 
-    /// Returns a clause for errors that describes the identity used for requests.
+    /// Returns the clause that describes a request's identity in errors.
     pub(crate) fn identity(&self, access: &Access) -> String {
         let cache = self.cache();
         let source = cache.source(&access.scopes.repository());
         source.unwrap_or("anonymous (the registry requested no credentials)").to_owned()
     }
 
-    /// Returns all secrets that must not appear in errors.
+    /// Returns the cached secrets, which must not appear in errors.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         self.cache().secrets()
     }
@@ -69,10 +69,10 @@ impl Authenticator {
         self.cache().method.clone()
     }
 
-    /// Returns the `Authorization` header for a request, if the registry is known to require one.
+    /// Returns the `Authorization` header for a request, or `None` for an anonymous request.
     ///
-    /// Requests a token if no cached one covers the scopes. `challenged` holds the scopes that the
-    /// registry's challenge named.
+    /// If the registry uses a token service, requests a token unless a cached token covers the
+    /// scopes. `challenged` holds the scopes that the registry's challenge named.
     pub(crate) async fn authorization(
         &self,
         access: &Access,
@@ -151,7 +151,7 @@ impl Authenticator {
         Ok(scopes)
     }
 
-    /// Sends `GET /v2/` to get a challenge.
+    /// Sends `GET /v2/`, and learns the authentication method if the reply is a 401.
     pub(crate) async fn probe(&self, access: &Access) -> Result<(), TransportError> {
         self.cache().probed = true;
         let mut request = Request::new(Body::Empty);
@@ -174,13 +174,15 @@ impl Authenticator {
         may
     }
 
-    /// Drops a refused token or refused credentials, so that the store is queried again. Returns
-    /// true if the registry had accepted the header before.
+    /// Drops the token or the credential that a refused header was made from. The next request then
+    /// gets a new token, or queries the store again. Returns true if the registry had accepted the
+    /// header before.
     pub(crate) fn forget(&self, refused: Option<&HeaderValue>) -> bool {
         refused.is_some_and(|refused| self.cache().forget(refused))
     }
 
-    /// Returns true if the store may have a credential other than the one in this denied header.
+    /// Returns true if another credential may help after this header was denied. See
+    /// [`TokenCache::may_renew`].
     pub(crate) fn may_renew(&self, access: &Access, denied: &HeaderValue) -> bool {
         self.cache().may_renew(&access.scopes.repository(), denied)
     }
@@ -200,8 +202,8 @@ impl Authenticator {
         self.cache().record_accepted(header);
     }
 
-    /// Returns the credential for a repository. A credential that must not be sent unencrypted is
-    /// replaced by an anonymous one.
+    /// Returns the credential for a repository, or an anonymous credential if the repository's
+    /// credential must not be sent to this registry.
     pub(crate) async fn credential(&self, access: &Access) -> Result<Arc<Credential>> {
         let repository = access.scopes.repository();
         if let Some(found) = self.cache().credential(&repository) {
@@ -234,7 +236,8 @@ impl Authenticator {
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
         let cache = self.cache();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
-        // The caller preset the token for exactly this registry.
+        // The caller preset the token for exactly this registry, so the token may be sent over
+        // plain HTTP within this machine.
         let may_send =
             access.danger.is_none_or(|danger| danger.is_accepted(InsecureUse::ThisMachine));
         let mut presets = cache.presets.iter().filter(|preset| may_send && !preset.refused);
@@ -282,8 +285,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns the header of a cached or new token that covers the scopes. Returns the Basic header
-    /// if the token service fails and the registry also offers Basic.
+    /// Returns the header of a cached or new token for the scopes. Returns the Basic header instead
+    /// if the token service fails, or has failed recently, and the registry also offers Basic.
     async fn token(
         &self,
         access: &Access,

@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads `name=value`. Returns `None` at the scheme of the next challenge.
+    /// Reads `name=value`. Returns `None` at the end, and at the scheme of the next challenge.
     ///
     /// Parameters are separated by commas. Some registries use spaces instead.
     fn parameter(&mut self) -> Result<Option<(&'a str, String)>, &'static str> {
@@ -105,8 +105,8 @@ impl<'a> Parser<'a> {
         let before = self.rest;
         let name = self.token();
         let Some(value) = self.rest.trim_start().strip_prefix('=') else {
-            // A token without '=' is the scheme of the next challenge. No other character is valid
-            // here.
+            // A token without '=' is the scheme of the next challenge. If there is no token, only
+            // the end of the header is valid here.
             self.rest = before;
             if name.is_empty() && !before.is_empty() {
                 return Err("the challenge has an unexpected character");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn all_spellings_of_challenges_are_parsed() {
+    fn different_spellings_of_challenges_are_parsed() {
         let full = bearer("https://a.example/t", Some("r"), "repository:a:pull,push");
         let bare = bearer("https://a.example/t", None, "");
         let other = |scheme: &str| Challenge::Other(scheme.to_owned());

@@ -21,13 +21,14 @@ use crate::transport::{Body, TransportError};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthReport {
-    /// The results of the credential sources, in order. The last result is used.
+    /// The results of the credential sources, in order. The search ends at the first source that
+    /// has credentials or fails.
     pub lookups: Vec<CredentialLookup>,
-    /// The credential that is used. Anonymous if the last result must not be sent to the registry
-    /// insecurely.
+    /// The credential that is used. Anonymous if the search failed, or if the credential must not
+    /// be sent to this registry.
     pub credential: Credential,
-    /// The `WWW-Authenticate` headers of the registry. Empty if the registry requires no
-    /// authentication.
+    /// The `WWW-Authenticate` headers of the registry's first 401. Empty if the registry sent no
+    /// challenge.
     pub challenge: Vec<String>,
     /// The URL of the token service, if the registry uses one.
     pub token_service: Option<String>,
@@ -37,7 +38,7 @@ pub struct AuthReport {
     pub token: Option<Token>,
     /// The error that ended the examination early. The results of earlier steps are kept.
     pub failure: Option<Arc<Error>>,
-    /// The HTTP status of an authenticated request for the repository's tags.
+    /// The HTTP status of the last step, a request for the repository's tags.
     pub status: Option<u16>,
 }
 

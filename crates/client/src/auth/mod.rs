@@ -1,8 +1,9 @@
 //! Authenticates requests. This is the outermost layer of the transport.
 //!
 //! Sends credentials only to the registry's own origin and to its token service. Stores each
-//! registry's authentication method, so that later requests are sent with a token. The sources of
-//! credentials are in `credentials`. [`Access`] states the scopes that a request needs.
+//! registry's authentication method, so that later requests are authenticated without a new
+//! challenge. The sources of credentials are in `credentials`. [`Access`] states the scopes that a
+//! request needs.
 
 mod authenticator;
 mod challenge;
@@ -164,7 +165,7 @@ impl Auth {
         self.send_again(authenticator, again, reply, header, renewed, sent).await
     }
 
-    /// Sends a request once more if there is a new authorization.
+    /// Sends a request once more if `now` holds an authorization other than `before`.
     async fn send_again(
         &self,
         authenticator: &Authenticator,

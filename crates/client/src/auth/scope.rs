@@ -88,7 +88,8 @@ impl Scopes {
         all
     }
 
-    /// Parses the scopes of a challenge, separated by spaces. Skips malformed scopes.
+    /// Parses the scopes of a challenge, separated by spaces. Skips malformed scopes, and ignores
+    /// everything after the 16th scope.
     pub(crate) fn parse(text: &str) -> Self {
         Self::new(text.split_ascii_whitespace().take(SCOPE_LIMIT).filter_map(Scope::read))
     }
@@ -144,7 +145,7 @@ impl Scopes {
 
 /// 64 actions in a scope: real scopes have at most four.
 const ACTION_LIMIT: usize = 64;
-/// 16 scopes in a challenge: real challenges have one.
+/// 16 scopes in a challenge: real challenges have one, or two for a mount.
 const SCOPE_LIMIT: usize = 16;
 
 #[cfg(test)]

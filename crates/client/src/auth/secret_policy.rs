@@ -21,7 +21,7 @@ impl Danger {
     /// Returns the danger of sending a secret to a registry, or `None` if there is no danger.
     ///
     /// - `https`: the registry is reached over TLS.
-    /// - `fallback`: the settings were chosen by scheme detection alone.
+    /// - `fallback`: the settings are a fallback chosen by scheme detection.
     /// - `stays_here`: the connection to the registry does not leave this machine.
     pub(crate) fn to(https: bool, fallback: bool, stays_here: bool) -> Option<Self> {
         match (https, fallback) {
@@ -63,8 +63,9 @@ impl Danger {
                  preferably when logging in (--plain-http {registry})"
             ),
             Self::Unverified => format!(
-                "to a server with an invalid certificate unless you allow it: trust its authority \
-                 (--ca-file), or skip its verification (--skip-tls-verify {registry})"
+                "to a server with an invalid certificate unless you allow it: trust its \
+                 certificate authority (--ca-file), or skip its verification \
+                 (--skip-tls-verify {registry})"
             ),
         };
         format!("{withheld} are not sent {why}")

@@ -72,7 +72,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Token, &'static str> {
     let stated = reply.token.filter(|token| !token.is_empty()).or(reply.access_token);
     let token = stated.filter(|token| !token.is_empty()).ok_or("answered without a token")?;
     if !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("answered with a token that has spaces or control characters");
+        return Err("answered with a token that has characters other than visible ASCII");
     }
     let seconds = reply.expires_in.as_u64().filter(|seconds| *seconds > 0);
     let lifetime = seconds.map_or(DEFAULT_LIFETIME, Duration::from_secs).min(LONGEST_LIFETIME);

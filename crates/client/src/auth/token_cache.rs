@@ -21,13 +21,14 @@ pub(super) struct TokenCache {
     pub(super) method: Option<Method>,
     /// Basic replaces a failed token service until this time.
     pub(super) basic_until: Option<Instant>,
-    /// True after the first probe for a challenge. The registry is then not probed again.
+    /// True after the first probe for a challenge, or after the first 403 to an anonymous request.
+    /// The registry is then not probed again.
     pub(super) probed: bool,
     pub(super) presets: Vec<Preset>,
     /// The credential for each repository, and for the registry itself.
     repositories: BoundedMap<Option<RepositoryName>, Arc<Credential>>,
-    /// Every credential that the store returned, including refused credentials. Errors must not
-    /// show any of them.
+    /// The credentials that the store returned, including refused credentials. Errors must not show
+    /// their secrets.
     credentials: BoundedMap<Arc<Credential>, Use>,
     grants: BoundedMap<GrantKey, Grant>,
 }
@@ -55,7 +56,7 @@ struct Grant {
     gate: Arc<tokio::sync::Mutex<()>>,
     /// The scopes of the last token request. They are kept after the token is dropped.
     requested: Scopes,
-    /// The token. `None` if it was refused or has expired.
+    /// The token. `None` before the first token, and after the token was refused or has expired.
     token: Option<CachedToken>,
 }
 
@@ -90,7 +91,7 @@ impl TokenCache {
         }
     }
 
-    /// Returns the credential for a repository, unless it was refused or is about to expire.
+    /// Returns the cached credential for a repository, unless it is about to expire.
     pub(super) fn credential(
         &mut self,
         repository: &Option<RepositoryName>,
@@ -242,7 +243,7 @@ impl TokenCache {
         });
     }
 
-    /// Returns all secrets that must not appear in errors.
+    /// Returns the cached secrets, which must not appear in errors.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let credentials = self.credentials.iter().flat_map(|(credential, _)| credential.secrets());
         let refresh = self.credentials.iter().filter_map(|(_, usage)| usage.refresh.clone());
@@ -273,8 +274,9 @@ impl TokenCache {
         own.chain(tokens.map(|token| &mut token.accepted)).chain(presets.map(|p| &mut p.accepted))
     }
 
-    /// Drops a refused token or refused credentials, so that the store is queried again. Returns
-    /// true if the registry had accepted the header before.
+    /// Drops the token or the credential that a refused header was made from. The next request then
+    /// gets a new token, or queries the store again. A preset token is kept, and marked as refused.
+    /// Returns true if the registry had accepted the header before.
     pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
         let was_accepted = self
             .accepted_flags(refused)

@@ -103,7 +103,7 @@ fn http_request(
     let identity = credential.identity();
     match flow {
         Flow::Get => {
-            // A service without OAuth2 accepts an identity token as the user's password.
+            // A service without OAuth2 may accept an identity token as the user's password.
             let as_password = |login: &Login| match login.user.as_str() {
                 "" => {
                     Login { user: "<token>".to_owned(), password: login.password.clone() }.basic()

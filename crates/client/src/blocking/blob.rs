@@ -18,7 +18,7 @@ use super::runtime::wait;
 /// digest are correct, so content that was read to its end is verified. A failure is an
 /// [`io::Error`] that wraps the [`Error`]. Every read after a failure fails too.
 ///
-/// Dropping the reader closes the connection.
+/// Dropping the reader before its end closes the connection.
 #[derive(Debug)]
 pub struct BlobReader {
     descriptor: Descriptor,
@@ -69,9 +69,10 @@ impl BufRead for BlobReader {
     }
 }
 
-/// A stream of bytes that are not verified: a part of a blob, or the body of a reply.
+/// A stream of bytes, such as a part of a blob, the body of a reply, or the content of an unpacked
+/// layer. Of these, only the content of a layer is verified.
 ///
-/// Dropping the stream closes the connection.
+/// Dropping the stream before its end closes the connection.
 #[derive(Debug)]
 pub struct BlobStream {
     /// Fused, because a reader may be read again after its end, but a stream must not be polled
@@ -82,7 +83,7 @@ pub struct BlobStream {
 }
 
 impl BlobStream {
-    /// Reads the rest into memory, at most `limit` bytes.
+    /// Reads the rest into memory, if it has at most `limit` bytes.
     ///
     /// # Errors
     /// Same as [`BlobStream::bytes`](AsyncStream::bytes).
@@ -97,7 +98,7 @@ impl BlobStream {
         Ok(all.freeze())
     }
 
-    /// Returns the available bytes, which are empty at the end.
+    /// Returns the available bytes, or no bytes at the end.
     fn fill(&mut self) -> Result<&Bytes> {
         while self.chunk.is_empty() {
             if self.broken {
@@ -154,9 +155,9 @@ pub fn stream(reader: impl Read + Send + 'static) -> AsyncStream {
     AsyncStream::from_reader("the blob's reader", reader)
 }
 
-/// Blocking functions that write content to files; see [`blob_file`](longshore_core::blob_file).
-/// That module also has the functions that never wait, such as
-/// [`replace_now`](longshore_core::blob_file::replace_now) and
+/// Blocking functions that write, verify and describe files; see
+/// [`blob_file`](longshore_core::blob_file). That module also has the functions that never wait,
+/// such as [`replace_now`](longshore_core::blob_file::replace_now) and
 /// [`open`](longshore_core::blob_file::open).
 pub mod blob_file {
     use std::io::Read;

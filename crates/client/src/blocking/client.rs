@@ -31,8 +31,9 @@ use crate::repository::RemoteRepository;
 /// let client = blocking::Client::from(Client::builder().build());
 /// ```
 ///
-/// A client that is used for both async and blocking calls belongs to an async runtime, which must
-/// keep running during blocking calls. Prefer to use a client in one way only.
+/// If a client is used for both async and blocking calls, some of its connections belong to the
+/// caller's async runtime, which must keep running during blocking calls. Prefer a separate client
+/// for each kind of call.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     inner: AsyncClient,

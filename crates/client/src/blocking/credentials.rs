@@ -44,8 +44,8 @@ impl<S: AsyncStore> CredentialStore<S> {
         ) -> Result<Credential>;
     }
 
-    /// Returns the result of [`get`](Self::get), preceded by the results that `get` skips, in
-    /// order; see [`CredentialStore::look`](AsyncStore::look).
+    /// Returns the results of all sources that [`get`](Self::get) queries, in order; see
+    /// [`CredentialStore::look`](AsyncStore::look).
     pub fn look(
         &self,
         registry: &RegistryName,

@@ -3,12 +3,12 @@
 
 /// Generates the functions of a table. Each function calls one async function and waits for it with
 /// [`wait`](super::wait). An entry therefore does not compile if its async function was removed or
-/// changed.
+/// has another signature.
 ///
-/// Place a table in an `impl` of a type that stores the async value in its field `inner`. The table
-/// begins with the type or trait of that value. An entry is a signature with its description. The
-/// macro adds the section on errors. An entry has one of these forms, depending on the function
-/// that it calls:
+/// Place a table in an `impl` of a type that stores the async value in its field `inner`, or in a
+/// module if no entry has `self`. The table begins with the type or trait of that value. An entry
+/// is a signature with its description. The macro adds the section on errors. An entry has one of
+/// these forms, depending on the function that it calls:
 ///
 /// ```text
 /// forward! { Target:
@@ -25,7 +25,8 @@
 /// table. An entry that does not return a `Result` calls a method that is not async, for example
 /// one that starts a listing.
 ///
-/// The macro converts the returned value, for example an async upload to a blocking one.
+/// Except in entries with `= fn`, the macro converts the returned value, for example an async
+/// upload to a blocking one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! forward {

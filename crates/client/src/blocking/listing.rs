@@ -29,7 +29,8 @@ impl<T: Send + 'static> Listing<T> {
         self.collect()
     }
 
-    /// Returns the remaining pages, as the store returns them.
+    /// Returns the pages that have not been fetched yet, as the store returns them. Fetched items
+    /// that the iterator has not returned are dropped.
     pub fn pages(mut self) -> impl Iterator<Item = Result<Page<T>>> {
         std::iter::from_fn(move || self.next_page().transpose())
     }

@@ -1,7 +1,7 @@
 //! The library without async. It has the same operations, which return when they are complete.
 //!
-//! Listings are iterators here, and blobs are readers. Everything else has the same name as in the
-//! async library, and names, manifests, settings and errors are the same types.
+//! Listings are iterators here, and blobs are readers. The table below maps async items to the
+//! items here. References, manifests, settings and errors have the same types in both.
 //!
 //! ```no_run
 //! use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! Operations that only a repository at a registry supports, such as single upload requests.
+//! Operations that only a repository at a registry supports, such as upload sessions.
 
 use std::io::Read;
 

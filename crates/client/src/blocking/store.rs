@@ -99,7 +99,7 @@ impl<S: Source + ?Sized> Store<S> {
         pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
             = fn Pack::with_existing_config;
         /// Lists the tags, or only the tags after `after`, if given. They are ordered by text if
-        /// the store sorts them.
+        /// the store can choose the order.
         pub fn tags(&self, after: Option<&Tag>) -> Listing<Tag>;
         /// Lists the manifests whose `subject` is this digest.
         pub fn referrers(

@@ -43,7 +43,7 @@ impl Stores {
         pub fn references(&self, location: &Location) -> Result<Vec<Reference>>;
         /// Opens a location for writing, and creates the layout or archive if it does not exist.
         pub fn create(&self, location: &Location) -> Result<Store<dyn Target>>;
-        /// Checks that a target can be created. Creates nothing.
+        /// Checks that the layout of a target can be created. Creates nothing.
         pub fn check_target(&self, location: &Location) -> Result<()>;
         /// Opens a location to remove content from it.
         pub fn open_to_delete(&self, location: &Location) -> Result<Store<dyn Delete>>;
@@ -55,7 +55,7 @@ impl Stores {
 }
 
 impl Client {
-    /// Returns a [`Stores`] that uses this client. Create a new one for each task.
+    /// Returns a [`Stores`] that uses this client. Create a new `Stores` for each task.
     #[must_use]
     pub fn stores(&self) -> Stores {
         Stores { inner: self.shared().stores() }

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folders_of_other_tools_are_found_in_the_environment() {
+    fn the_environment_determines_the_folders_of_other_tools() {
         let environment = Environment::empty().with("HOME", "/h");
         let folders = CertificateFolders::from_environment(&environment);
         assert_eq!(folders.0[0], Path::new("/h/.config/containers/certs.d"));

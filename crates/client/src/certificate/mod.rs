@@ -62,8 +62,8 @@ impl ClientCertificate {
     /// encrypted.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the certificate or the key is missing or malformed, or if
-    /// they do not match.
+    /// [`Invalid`](ErrorKind::Invalid) if the certificate or the key is missing or malformed, if
+    /// the kind of key is not supported, or if certificate and key do not match.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self> {
         let invalid = || Error::new(ErrorKind::Invalid).at("client certificate");
         let chain = RootCertificates::from_pem(certificate)

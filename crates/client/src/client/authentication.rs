@@ -31,8 +31,8 @@ impl Client {
 
     /// Explains, step by step, how this client authenticates for a repository.
     ///
-    /// Queries every source of credentials, the registry and its token service, and then requests a
-    /// page of the repository's tags. Failures are part of the report.
+    /// Queries the sources of credentials, the registry, and its token service if it has one. Then
+    /// requests a page of the repository's tags. Failures are part of the report.
     ///
     /// - `scopes`: the scopes to request. They also select the credentials. Default: pull.
     ///
@@ -60,14 +60,15 @@ fn requested_scopes(repository: &Repository, scopes: &[Scope]) -> Scopes {
 }
 
 impl ClientBuilder {
-    /// Sets the authentication method for all registries without settings of their own.
+    /// Sets the authentication settings for all registries that have no authentication settings of
+    /// their own.
     #[must_use]
     pub fn default_authentication(mut self, settings: Authentication) -> Self {
         self.policies.default = settings;
         self
     }
 
-    /// Sets the authentication method for one registry.
+    /// Sets the authentication settings for one registry.
     #[must_use]
     pub fn authentication(mut self, registry: RegistryName, settings: Authentication) -> Self {
         self.policies.registries.insert(registry, settings);

@@ -80,8 +80,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the folders with certificates for registries without configured certificates. Default:
-    /// none. [`CertificateFolders::from_environment`] returns the folders of Docker and Podman.
+    /// Sets the folders with certificates for registries. Configured certificates take precedence.
+    /// Default: none. [`CertificateFolders::from_environment`] returns the folders of Docker and
+    /// Podman.
     #[must_use]
     pub fn certificate_folders(mut self, folders: CertificateFolders) -> Self {
         self.config.folders = folders;
@@ -124,7 +125,8 @@ impl ClientBuilder {
     }
 
     /// Sets the page size of listings. By default the registry determines it. Many registries then
-    /// send all entries in one page. With distribution, such a listing takes a quarter of the time.
+    /// send all entries in one page. With distribution, a listing of 20,000 tags in one page takes
+    /// a quarter of the time of a listing in pages of 1000.
     #[must_use]
     pub fn page_size(mut self, entries: NonZeroUsize) -> Self {
         self.page_size = Some(entries);
@@ -140,7 +142,8 @@ impl ClientBuilder {
 
     /// Sets a transport that replaces the built-in one.
     ///
-    /// The new transport is responsible for TLS settings and for the timeouts in [`Limits`].
+    /// The new transport is responsible for TLS, proxies, name resolution, the `User-Agent`, and
+    /// the timeouts in [`Limits`] except [`total`](Limits::total).
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Arc::new(transport));

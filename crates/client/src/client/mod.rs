@@ -61,7 +61,7 @@ impl Client {
 
     /// Resolves a reference to the descriptor of its manifest: media type, digest and size.
     ///
-    /// Sends `HEAD /v2/<name>/manifests/<reference>`, and `GET` if the reply's headers are
+    /// Sends `HEAD /v2/<name>/manifests/<reference>`, and `GET` if `HEAD` fails or its headers are
     /// incomplete.
     ///
     /// # Errors
@@ -97,10 +97,11 @@ impl Client {
         self.repository(reference.repository()).manifest(reference.selector()).await
     }
 
-    /// Lists the repositories of a registry, ordered by name, if the registry supports it.
+    /// Lists the repositories of a registry, if the registry supports this. Most registries order
+    /// them by name.
     ///
-    /// Sends `GET /v2/_catalog?n=<n>` and follows its links. Names outside the grammar are omitted,
-    /// with a warning in the log.
+    /// Sends `GET /v2/_catalog`, with `n` if a page size is set, and follows its links. Names
+    /// outside the grammar are omitted, with a warning in the log.
     ///
     /// Source: Docker Registry HTTP API V2, "Catalog".
     #[must_use]
@@ -145,7 +146,8 @@ impl Client {
     /// # Errors
     /// [`Transport`](longshore_core::ErrorKind::Transport) or
     /// [`Timeout`](longshore_core::ErrorKind::Timeout) if the registry does not reply;
-    /// [`Protocol`](longshore_core::ErrorKind::Protocol) if the server is not a registry.
+    /// [`Protocol`](longshore_core::ErrorKind::Protocol) for a web page; the error of any other
+    /// reply that a registry does not send, such as a 404.
     ///
     /// Source: distribution-spec v1.1.1, "Determining Support" (end-1).
     pub async fn ping(&self, registry: &RegistryName) -> Result<Ping> {
@@ -155,9 +157,10 @@ impl Client {
     /// Detects how to reach a registry: over HTTPS with a valid certificate, else over HTTPS with
     /// any certificate, else over plain HTTP.
     ///
-    /// Sends `GET /v2/` in each of these ways until one reaches a registry. Logs a warning for a
-    /// fallback. Certificates or verification settings for this registry prevent fallbacks, as
-    /// [`Scheme::Detect`](crate::Scheme::Detect) describes. A client with that scheme calls this
+    /// Sends `GET /v2/` over HTTPS. If the certificate is invalid, sends it again and accepts any
+    /// certificate. If the server does not speak TLS, sends it over plain HTTP. Logs a warning for
+    /// such a fallback. Certificates or verification settings for this registry prevent fallbacks,
+    /// as [`Scheme::Detect`](crate::Scheme::Detect) describes. A client with that scheme calls this
     /// method once per registry.
     ///
     /// Returns this client's settings for the registry, including the detected scheme and
@@ -199,7 +202,7 @@ impl Client {
     /// requests. Returns the reply, whatever its status.
     ///
     /// The first request is sent to the registry's own origin. Credentials are sent only to this
-    /// origin.
+    /// origin and to its token service.
     ///
     /// # Errors
     /// [`Invalid`](longshore_core::ErrorKind::Invalid) for a target that is not at the registry;

@@ -30,7 +30,7 @@ async fn decoded(body: &[u8], size: usize) -> Result<Bytes> {
 }
 
 #[test]
-fn content_encodings_are_parsed_in_every_spelling() {
+fn content_encoding_is_parsed_as_identity_gzip_or_another_coding() {
     for (lines, expected) in [
         (&[][..], Coding::Identity),
         (&["identity"], Coding::Identity),
@@ -105,7 +105,7 @@ async fn a_decompression_bomb_is_stopped_at_the_limit() {
 }
 
 #[tokio::test]
-async fn another_coding_is_an_error_unless_the_document_is_readable() {
+async fn another_coding_is_an_error_unless_the_document_is_json() {
     let coding = Coding::Other("br".to_owned());
     let error = coding.document(chunks(b"\x0b\x02\x80{}\x03", 9), 100).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);

@@ -1,8 +1,8 @@
 //! Settings: how to reach registries, and timeouts.
 //!
 //! The settings are plain values, which [`ClientBuilder`](crate::ClientBuilder) stores. The
-//! transport calls [`Config::of`] for every address that it connects to, which may belong to a
-//! registry, a token service or a storage service.
+//! transport calls [`Config::at`] for the addresses that it connects to over TLS, which may belong
+//! to registries, token services and storage services.
 
 mod registry_url;
 mod settings;
@@ -63,8 +63,8 @@ impl Resolved {
 }
 
 impl Config {
-    /// Returns the settings for an address, or the defaults for `None`: an address that cannot
-    /// belong to a registry.
+    /// Returns the settings for an address. `None` stands for an address that cannot belong to a
+    /// registry, to which no configured settings apply.
     pub(crate) fn at(&self, address: Option<&RegistryName>) -> Resolved {
         match address {
             Some(address) => self.of(address),
@@ -119,8 +119,8 @@ impl Config {
         }
     }
 
-    /// Returns true if the caller set plain HTTP specifically for this registry. Only such a
-    /// setting permits sending credentials unencrypted. A setting for all registries does not.
+    /// Returns true if the caller set plain HTTP specifically for this registry. Such a setting
+    /// permits sending credentials unencrypted. A setting for all registries does not.
     pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
         let own = self.registries.get(registry);
         own.is_some_and(|own| own.scheme == Some(Scheme::Http) && !own.fallback)

@@ -13,9 +13,9 @@ use crate::scheme::Scheme;
 
 /// Settings for one registry. Fields that are `None` use the default for all registries.
 ///
-/// The settings are independent of each other, with one exception: if certificates or verification
-/// are set for a registry, [`Scheme::Auto`], [`ByName`](Scheme::ByName) and
-/// [`Detect`](Scheme::Detect) do not choose plain HTTP for this registry.
+/// If certificates or verification are set for a registry, [`Scheme::Auto`],
+/// [`ByName`](Scheme::ByName) and [`Detect`](Scheme::Detect) do not choose plain HTTP for this
+/// registry. Apart from this rule and from `fallback`, the settings are independent of each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegistrySettings {
@@ -29,10 +29,10 @@ pub struct RegistrySettings {
     pub client_certificate: Option<ClientCertificate>,
     /// The checks of the server's certificate. Default: [`Verification::Full`].
     pub verification: Option<Verification>,
-    /// True if scheme detection chose this scheme and verification as a fallback: plain HTTP, or an
-    /// invalid certificate. The user did not choose these settings, so they do not permit sending
-    /// secrets. This field has an effect only in the settings of a single registry with
-    /// [`Scheme::Http`] or [`Verification::Skip`].
+    /// True if scheme detection chose this scheme and verification as a fallback: plain HTTP, or
+    /// TLS with an invalid certificate. The user did not choose these settings, so they do not
+    /// permit sending secrets. This field has an effect only in the settings of a single registry
+    /// with [`Scheme::Http`] or [`Verification::Skip`].
     pub fallback: bool,
 }
 
@@ -68,16 +68,18 @@ pub enum Verification {
 pub struct Limits {
     /// The timeout for a connection, including TLS. Default: 30 s.
     pub connect: Duration,
-    /// The timeout for a reply after a request is sent. Default: 60 s.
+    /// The timeout for a silent server, which accepts no connection, reads no byte of the request
+    /// and sends no reply. Default: 60 s.
     pub response: Duration,
-    /// The timeout for the next bytes of a body. This is also the time over which a body must
-    /// average one kilobyte per second. Default: 30 s.
+    /// The timeout for the next bytes of a reply's body. This is also the time over which the body
+    /// must average 1 KiB per second. Default: 30 s.
     pub idle: Duration,
     /// The timeout for one request in total: connecting, token requests, retries, redirects, and
     /// the whole body of the reply. Default: none.
     pub total: Option<Duration>,
-    /// The maximum number of concurrent requests to one host that wait for a reply. Default:
-    /// 16. Fixed when a client is built: limits for single calls do not change this maximum.
+    /// The maximum number of concurrent requests to one host and port that wait for a reply.
+    /// Requests that send a stream are counted separately. Default: 16. Fixed when a client is
+    /// built: limits for single calls do not change this maximum.
     pub requests_per_host: NonZeroUsize,
 }
 
@@ -111,7 +113,7 @@ pub struct RetryPolicy {
     pub initial_backoff: Duration,
     /// The upper bound of waits that the server did not request. Default: 30 s.
     pub max_backoff: Duration,
-    /// The upper bound of waits that the server requests. Default: 60 s.
+    /// The longest wait that the client accepts if the server requests a wait. Default: 60 s.
     pub max_retry_after: Duration,
 }
 
@@ -128,13 +130,14 @@ impl Default for RetryPolicy {
 
 /// The method for uploading blobs.
 ///
-/// If a registry refuses a method, the client uses another method from then on.
+/// If a registry refuses a method and accepts another, the client uses the other method for all
+/// later uploads to this registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UploadMethod {
-    /// One request, which begins and completes the upload, if the registry supports such requests.
-    /// Otherwise, same as [`PostThenPut`](Self::PostThenPut). Some registries ignore the content of
-    /// the single request, so the content is sent twice.
+    /// One request, which begins and completes the upload, if the registry supports such requests
+    /// and the content can be read twice. Otherwise, same as [`PostThenPut`](Self::PostThenPut).
+    /// Some registries ignore the content of the single request. The content is then sent again.
     SinglePost,
     /// One request to begin the upload, and one with all content.
     #[default]
@@ -151,7 +154,7 @@ impl UserAgent {
     /// Parses the value of the header, such as `tool/1.0 (+https://tool.example)`.
     ///
     /// # Errors
-    /// [`ParseError`] if the text is empty or contains a character that is not printable ASCII.
+    /// [`ParseError`] if the text is blank or contains a character that is not printable ASCII.
     ///
     /// Source: RFC 9110, section 10.1.5.
     pub fn parse(text: &str) -> Result<Self, ParseError> {

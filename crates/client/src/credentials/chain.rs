@@ -30,8 +30,8 @@ use crate::environment::Environment;
 /// 7. the file that `NETRC` names, else `~/.netrc`.
 ///
 /// Within a source, the most specific entry for a repository wins. A source without a matching
-/// entry is skipped. A malformed source is an error, so that no other identity is used by accident.
-/// Files are read on each lookup, so that a long-lived client uses new logins.
+/// entry is skipped. If a source fails, the lookup fails, so that no other identity is used by
+/// accident. Files are read on each lookup, so that a long-lived client uses new logins.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     stores: Vec<Arc<dyn CredentialStore>>,
@@ -131,13 +131,13 @@ impl CredentialStore for Credentials {
     }
 }
 
-/// Makes an anonymous credential with the most helpful reason: the reason that the only source
-/// gives, or that no source has an entry.
+/// Makes an anonymous credential with the most helpful reason: the reason of the only source, else
+/// the first reason that names a credential helper, else that no source has an entry.
 fn anonymous_with_reason(mut misses: Vec<Credential>) -> Credential {
     match misses.len() {
         1 => misses.remove(0),
         _ => {
-            // Mention a configured helper that cannot be run. Do not mention a missing file.
+            // A configured helper may be missing by mistake. A missing file is normal.
             let informative =
                 misses.into_iter().find(|c| c.source().contains("docker-credential-"));
             informative.unwrap_or_else(|| {

@@ -27,8 +27,8 @@ pub struct Credential {
 /// certificate is not trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum InsecureUse {
-    /// Nowhere: the credential was stored for a pattern, a host on any port, all registries, or
-    /// `https://`.
+    /// Nowhere: the credential was stored for a pattern, for a host on any port, for all
+    /// registries, or under a key with `https://`.
     #[default]
     Nowhere,
     /// Within this machine: the credential was stored for exactly this host and port.
@@ -96,8 +96,7 @@ impl Credential {
 
     /// Makes a credential from a refresh token for the registry's token service.
     ///
-    /// - `user`: the user to whom the token was issued. If the user is unknown, any text is
-    ///   accepted.
+    /// - `user`: the user to whom the token was issued. Empty if the user is unknown.
     ///
     /// Source: Docker Registry v2, "Authenticate with OAuth2".
     #[must_use]
@@ -118,8 +117,8 @@ impl Credential {
 
     /// Makes a credential from the whole value of an `Authorization` header, such as `Basic dTpw`.
     ///
-    /// A `Basic` value is sent in place of Basic authentication, to the registry and to its token
-    /// service. A `Bearer` value is sent only to the registry.
+    /// A `Bearer` value is sent only to the registry. Any other value is sent in place of Basic
+    /// authentication, to the registry and to its token service.
     #[must_use]
     pub fn authorization(value: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Authorization(value), source)
@@ -138,8 +137,8 @@ impl Credential {
     /// require TLS.
     ///
     /// Alternatively, set the registry's scheme to [`Scheme::Http`](crate::Scheme::Http). An entry
-    /// for exactly one host and port needs no such permission within this machine (`localhost` and
-    /// loopback addresses, reached without a proxy).
+    /// for exactly one host and port, without `https://`, needs no such permission within this
+    /// machine (`localhost` and loopback addresses, reached without a proxy).
     #[must_use]
     pub fn over_plain_http(self) -> Self {
         self.with_insecure_use(InsecureUse::Anywhere)
@@ -155,8 +154,8 @@ impl Credential {
     ///
     /// A client queries the store again before it uses an expired credential. After a 403, or a
     /// refusal by a token service, the client also queries the store again if the credential has
-    /// expired or is more than 10 minutes old. If the store then returns another credential, the
-    /// request is sent once more.
+    /// expired, or if the store returned it at least 10 minutes ago. If the store then returns
+    /// another credential, the request is sent once more, unless its body can be read only once.
     ///
     /// Stores that know the expiry should set it. The passwords of AWS ECR, for example, are valid
     /// for 12 hours.
@@ -239,7 +238,8 @@ impl Credential {
         }
     }
 
-    /// Makes the header of Basic authentication, or returns the header value that the caller set.
+    /// Makes the header of Basic authentication. Returns a whole header value unchanged, unless its
+    /// scheme is Bearer.
     ///
     /// Source: RFC 7617, section 2.
     pub(crate) fn basic(&self) -> Option<HeaderValue> {
@@ -252,7 +252,8 @@ impl Credential {
         }
     }
 
-    /// Returns the credential's secrets, in all forms in which a server may echo them.
+    /// Returns the credential's secrets, both as plain text and as encoded in headers, because a
+    /// server may echo either form.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let (secret, header) = match &self.proof {
             Proof::Nothing => return Vec::new(),

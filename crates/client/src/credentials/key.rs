@@ -11,8 +11,8 @@ use super::InsecureUse;
 ///
 /// Accepts the forms that Docker and podman write: with or without a scheme, and with the path of
 /// an API, as in `https://index.docker.io/v1/`. The path of an API is ignored. Any other path
-/// restricts the key to the repositories below that path. If several keys match a repository, the
-/// longest key wins.
+/// restricts the key to the repositories at and below that path. If several keys match a
+/// repository, the key with the longest path wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialKey {
     registry: RegistryName,
@@ -53,8 +53,8 @@ impl CredentialKey {
         self.path.as_ref()
     }
 
-    /// Permits use over plain HTTP. The key is then written with its scheme:
-    /// `http://localhost:5000`.
+    /// Permits sending the credential unencrypted, or to a server with an untrusted certificate.
+    /// [`canonical`](Self::canonical) then begins with `http://`, except for Docker Hub as a whole.
     #[must_use]
     pub fn over_plain_http(mut self) -> Self {
         self.insecure_use = InsecureUse::Anywhere;
@@ -99,7 +99,8 @@ impl CredentialKey {
         self.registry == other.registry && self.path == other.path
     }
 
-    /// Returns the key in the form that Docker writes.
+    /// Returns the key as [`DockerConfig`](crate::DockerConfig) writes it, such as `ghcr.io` or
+    /// `http://localhost:5000`. Docker Hub as a whole has the key that Docker writes.
     #[must_use]
     pub fn canonical(&self) -> String {
         let scheme = if self.is_plain_http() { "http://" } else { "" };
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_spellings_of_keys_are_parsed() {
+    fn different_spellings_of_keys_are_parsed() {
         for (text, expected) in [
             ("com", "com"),
             ("com/", "com"),
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_written_as_docker_writes_them() {
+    fn canonical_keys_omit_https_and_use_dockers_key_for_docker_hub() {
         for (text, expected) in [
             ("docker.io", "https://index.docker.io/v1/"),
             ("docker.io/me", "docker.io/me"),

@@ -5,7 +5,7 @@ use url::Url;
 use super::{Credential, CredentialKey, CredentialStore, Secret, user_info};
 use crate::credentials::RegistryPattern;
 
-/// Credentials that the caller sets. Requests to other registries are anonymous.
+/// Credentials that the caller sets. For other registries, the store has no credential.
 ///
 /// An entry for a registry takes precedence over a pattern, and a longer path over a shorter path.
 /// A later entry replaces an earlier entry with the same key. The first matching pattern is used.
@@ -52,8 +52,8 @@ impl MemoryCredentials {
     /// Adds the user information of a URL: `https://user:password@registry[/path]`.
     ///
     /// An `http` URL permits sending the credential unencrypted. An `https` URL permits unencrypted
-    /// use only within this machine, same as a key without a scheme. Percent-encoded characters are
-    /// decoded.
+    /// use only within this machine, same as a key without a scheme. Percent-encoded characters in
+    /// the user and password are decoded.
     ///
     /// - `source`: the origin of the URL, for errors.
     ///
@@ -94,7 +94,7 @@ impl CredentialStore for MemoryCredentials {
         let closest = named.max_by_key(|(fit, _)| *fit).map(|(_, credential)| credential);
         let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.matches(registry));
         let found = closest.or_else(|| pattern().map(|(_, credential)| credential)).cloned();
-        Ok(found.unwrap_or_else(|| Credential::anonymous("no credentials were set")))
+        Ok(found.unwrap_or_else(|| Credential::anonymous("no credentials set for this registry")))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Credentials for registries.
 //!
 //! Owns [`Credential`], [`Secret`], the stores of credentials, and the order in which the stores
-//! are queried ([`Credentials`]). Sends nothing: `auth` queries a store when a registry sends a
-//! challenge.
+//! are queried ([`Credentials`]). Sends nothing: `auth` queries a store and sends its credentials.
 
 mod chain;
 mod credential;
@@ -58,7 +57,8 @@ pub trait CredentialStore: fmt::Debug + Send + Sync {
 
     /// Returns the results of all sources that [`get`](Self::get) queries, in order.
     ///
-    /// The last result is the result of [`get`](Self::get). By default, there are no other results.
+    /// Only the last result can be a credential or an error. All others are anonymous. By default,
+    /// the only result is the result of [`get`](Self::get).
     async fn look(
         &self,
         registry: &RegistryName,

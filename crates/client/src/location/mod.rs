@@ -87,8 +87,8 @@ impl Place {
         }
     }
 
-    /// Returns true if images at this place can have names that are not tags, such as
-    /// `docker.io/library/app:v1`.
+    /// Returns true if the place is a layout or an `oci-archive`, whose entries can have names that
+    /// are not tags, such as `docker.io/library/app:v1`.
     #[must_use]
     pub fn has_entries(&self) -> bool {
         matches!(self, Self::Layout(_) | Self::OciArchive(_))
@@ -162,7 +162,7 @@ impl Location {
         self.digest.as_ref()
     }
 
-    /// Returns the tag in the image's name, if there is one.
+    /// Returns the [tag](ImageName::tag) of the image's name, if it has one.
     #[must_use]
     pub fn tag(&self) -> Option<Tag> {
         self.name.as_ref()?.tag()
@@ -190,7 +190,7 @@ impl Location {
 
     /// Returns the location of another image at the same place, or of the place alone.
     ///
-    /// Names of a kind that the place does not support are ignored.
+    /// Does not check whether the place supports names of this kind.
     #[must_use]
     pub fn with_name(&self, name: Option<ImageName>) -> Self {
         Self { place: self.place.clone(), name, digest: None }

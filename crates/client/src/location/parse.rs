@@ -10,11 +10,12 @@ use super::{ImageName, Location, Place};
 impl Location {
     /// Parses a location, with defaults for the parts that a short name omits.
     ///
-    /// The path of a layout or archive ends at the first colon, unless a longer path exists. The
-    /// longest existing path takes precedence.
+    /// The path of a layout or an `oci-archive` ends at the first colon that is not followed by a
+    /// slash or backslash, unless a longer path exists. The longest existing path takes precedence.
+    /// The path of a `docker-archive` always ends at the first colon.
     ///
     /// # Errors
-    /// [`ParseError`] that quotes the text and describes the defect.
+    /// [`ParseError`] that describes the defect, and quotes the text unless it contains a password.
     pub fn parse_with(text: &str, defaults: &Defaults) -> Result<Self, ParseError> {
         let bad = |reason: &str| Err(ParseError::new("location", text, reason.to_owned()));
         if let Some(rest) = text.strip_prefix("oci:") {
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_to_write_instead() {
+    fn errors_describe_the_defect_or_the_expected_form() {
         for (text, word) in [
             ("oci:", "path"),
             ("oci::v1", "path"),

@@ -1,6 +1,6 @@
 //! Proxies, and the choice of a proxy for a request.
 //!
-//! Pure. The wire calls [`Proxies::of`] once per origin.
+//! Pure. The wire calls [`Proxies::of`] for each origin.
 
 mod bypass;
 

@@ -27,7 +27,7 @@ fn proxies_are_parsed_with_and_without_optional_parts() {
     assert_eq!(Proxy::parse("http://p").unwrap().tls_host(), None);
 }
 
-/// Returns the host of the chosen proxy.
+/// Returns the URL of the chosen proxy.
 fn proxy_host(variables: &[(&str, &str)], https: bool, host: &str, port: u16) -> Option<String> {
     let environment = variables.iter().fold(Environment::empty(), |e, (k, v)| e.with(*k, *v));
     let proxies = Proxies::from_environment(&environment).unwrap();

@@ -18,9 +18,10 @@ use crate::reply::Reply;
 ///
 /// If the connection breaks or stalls, the rest is requested from the registry again, because the
 /// signed URL of the last redirect may have expired. A reply that ignores the range is read from
-/// its start, and the bytes that were already received are skipped. A reply with a different range
-/// is refused. If the whole blob has a different size, the blob is not requested again, because
-/// another reply would have the same size. The reader verifies the content by its digest.
+/// its start, and the bytes that were already received are skipped. After a reply with a different
+/// range, the whole blob is requested. If the whole blob has a different size, the blob is not
+/// requested again, because another reply would have the same size. The reader verifies the content
+/// by its digest.
 ///
 /// A reply that is encoded, although no coding was requested, is read as received or decoded. The
 /// choice is made before any byte is yielded. Ranges of such a reply may count encoded or decoded
@@ -185,7 +186,8 @@ impl Download {
                     }
                 }
                 None if self.position >= self.range.end => return Ok(None),
-                // Bytes to skip that did not arrive are not part of the size.
+                // If this body is shorter than `position`, its size is smaller by the bytes that
+                // could not be skipped.
                 None if self.ends_the_blob => {
                     return Err(self.other_size(self.position - self.skip));
                 }
@@ -198,7 +200,8 @@ impl Download {
         }
     }
 
-    /// Requests the rest after a failure. Fails after several failures without progress.
+    /// Requests the rest after a failure. Fails if the error is not transient, or after the maximum
+    /// number of attempts without progress.
     async fn recover(&mut self, error: Error) -> Result<()> {
         // A failure after the last byte does not affect the content.
         if self.position >= self.range.end && is_broken(&error) {

@@ -36,7 +36,7 @@ impl RemoteRepository {
 
     /// Returns the descriptor of the manifest that [`manifest_as`](Self::manifest_as) gets.
     ///
-    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and `GET` if the headers of the reply are
+    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and `GET` if `HEAD` fails or its headers are
     /// incomplete.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl RemoteRepository {
             .detail(format!("the registry has {found}, expected {}", accepted.join(", "))))
     }
 
-    /// Resolves a manifest with HEAD, or with GET if the headers of the reply are incomplete.
+    /// Resolves a manifest with HEAD, or with GET if HEAD fails or its headers are incomplete.
     pub(super) async fn manifest_descriptor(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         self.accepted_descriptor(selector, &[]).await
     }
@@ -87,7 +87,7 @@ impl RemoteRepository {
             return Ok(descriptor);
         }
         // HEAD failed (Nexus: 404) or its headers are incomplete. Errors of HEAD have no body, so
-        // GET reports them.
+        // the error of GET is returned.
         let manifest = once.accepted_manifest(selector, accept).await?;
         Ok(manifest.descriptor().clone())
     }
@@ -269,8 +269,8 @@ pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {
 ///
 /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
 const OCI_SUBJECT: &str = "oci-subject";
-/// All manifest formats that longshore can read. Registries convert or refuse manifests of other
-/// formats.
+/// All manifest formats that longshore can read. A registry may convert or refuse a manifest whose
+/// format is not listed.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, \

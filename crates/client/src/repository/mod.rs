@@ -42,8 +42,9 @@ use crate::shared::Shared;
 
 /// A repository at a registry. Cheap to clone; clones share connections and tokens.
 ///
-/// Nothing is sent before an operation is called. Every operation answers challenges, follows
-/// redirects without credentials, and retries transient failures.
+/// Nothing is sent before an operation is called. Operations answer challenges, and follow
+/// redirects without sending credentials to other origins. They retry transient failures, unless
+/// the content is a stream.
 #[derive(Clone)]
 pub struct RemoteRepository {
     inner: Arc<Inner>,
@@ -180,8 +181,9 @@ impl Source for RemoteRepository {
 
 #[async_trait]
 impl Target for RemoteRepository {
-    /// Sends one request without a body. An existing manifest counts as complete, because a
-    /// registry accepts a manifest only with all content that it references.
+    /// Sends `HEAD`, and `GET` if the reply to `HEAD` is not sufficient. An existing manifest
+    /// counts as complete, because a registry accepts a manifest only with all content that it
+    /// references.
     async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         match node {
             Node::Blob(descriptor) => match self.has(descriptor).await? {
@@ -197,7 +199,7 @@ impl Target for RemoteRepository {
     }
 
     /// Streams into an upload session and hashes the bytes as they are sent. The stream is not
-    /// buffered, so a failed upload cannot be retried.
+    /// stored, so a failed upload cannot be retried.
     async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
         push_stream::push_stream(self, stream, digest).await
     }

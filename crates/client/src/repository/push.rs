@@ -1,9 +1,9 @@
 //! Pushes a blob: the loop around upload sessions, and the rule that decides how to continue after
 //! a failure.
 //!
-//! After a failure, the registry is queried for the number of bytes that it has, and the push
-//! resumes there. If the session is lost, the push begins a new session. If the registry refuses
-//! the upload method, the push uses another method.
+//! After a transient failure, the registry is queried for the number of bytes that it has, and the
+//! push resumes there. If the session is lost, the push begins a new session. If the registry
+//! refuses the upload method, the push uses another method.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -21,7 +21,8 @@ use crate::config::UploadMethod;
 use crate::exchange::Exchange;
 use crate::transport::redirect::moved;
 
-/// Pushes a blob. If another repository of the registry has it, the push begins with a mount.
+/// Pushes a blob. If the body comes from another repository of the registry, the push begins with a
+/// mount.
 pub(super) async fn push(
     repository: &RemoteRepository,
     descriptor: &Descriptor,

@@ -52,7 +52,8 @@ async fn first(stream: &mut BlobStream) -> Result<Option<Bytes>> {
     Ok(None)
 }
 
-/// Sends the whole stream: in chunks that fit in memory if configured, else in one request.
+/// Sends the whole stream: in chunks if a chunk size of at most [`CHUNK_LIMIT`] is configured, else
+/// in one request.
 async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStream) -> Result<()> {
     let form = repository.shared().upload_method(repository.exchange().registry());
     let least = upload.min_chunk_size().unwrap_or(0);

@@ -81,7 +81,7 @@ pub(crate) fn refused(headers: &HeaderMap, size: u64) -> Mismatch {
 }
 
 /// Returns the number of bytes that an upload session has, from its `Range` header. Returns `None`
-/// if the header is ambiguous.
+/// if the header is ambiguous or malformed.
 ///
 /// `0-0` usually means one byte, but distribution sends it for an empty session, so it is
 /// ambiguous. `0--1` means zero bytes (zot). Some values begin with `bytes=` (zot).

@@ -2,8 +2,8 @@
 //!
 //! If a proxy compressed the reply, the blob is the decoded content. If a storage service labelled
 //! content that is itself compressed, such as a gzip layer, the blob is the bytes as received. The
-//! sizes determine the reading if possible. Otherwise the digest determines it. This happens before
-//! any byte is yielded.
+//! sizes determine the reading if possible. Otherwise the digest determines it. The reading is
+//! determined before any byte is yielded.
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;

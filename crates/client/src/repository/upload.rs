@@ -140,8 +140,8 @@ impl Upload {
     }
 
     /// Returns the session's URL, with which another process can
-    /// [resume](RemoteRepository::resume_upload) the upload. The URL changes with each request. It
-    /// may authorize any holder to continue the upload, so treat it as a secret.
+    /// [resume](RemoteRepository::resume_upload) the upload. The URL may change with each request.
+    /// It may authorize any holder to continue the upload, so treat it as a secret.
     #[must_use]
     pub fn location(&self) -> String {
         self.location.to_string()

@@ -90,8 +90,8 @@ impl Probe<'_> {
     }
 }
 
-/// Returns true if a registry on this machine speaks TLS. Used if certificates are configured for
-/// the registry. The registry's own certificate does not matter. `root` is the registry's root over
+/// Returns true if a registry on this machine speaks TLS, as [`Rule::Local`](super::Rule::Local)
+/// requires. The registry's own certificate does not matter. `root` is the registry's root over
 /// TLS.
 pub(crate) async fn speaks_tls(root: &Uri, limits: &Limits, transport: &dyn Transport) -> bool {
     let mut request = get(root);
@@ -115,8 +115,8 @@ fn get(uri: &Uri) -> Request<Body> {
     request
 }
 
-/// Returns true if a failed request shows that the server speaks TLS: the server refused the
-/// handshake, or the connection broke after the handshake.
+/// Returns true if a failed request shows that the server speaks TLS: the client or the server
+/// refused the handshake, or the connection broke after the handshake.
 fn is_tls(fault: TransportErrorKind, failure: Failure) -> bool {
     fault == TransportErrorKind::Lost || matches!(failure, Failure::Certificate | Failure::Tls)
 }
@@ -166,7 +166,8 @@ enum Step {
     Fail,
 }
 
-/// Decides the next step. Plain HTTP is never used with a server that speaks TLS.
+/// Decides the next step. Plain HTTP is tried only if the server did not speak TLS, closed the
+/// connection, or refused TLS's default port.
 fn step(way: Way, answer: Answer, allowed: Allowed) -> Step {
     match (way, answer) {
         (_, Answer::Registry) | (Way::Checked, Answer::Another) => Step::Settle,

@@ -17,7 +17,7 @@ use crate::environment::Environment;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheme {
-    /// Plain HTTP for `localhost` and loopback addresses, HTTPS for all others.
+    /// Plain HTTP for `localhost`, `*.localhost` and loopback addresses, HTTPS for all others.
     ///
     /// If certificates or verification are set for all registries, or `certs.d` has a folder for
     /// the registry, a registry on loopback is tried over TLS first.
@@ -25,9 +25,10 @@ pub enum Scheme {
     Auto,
     /// Plain HTTP.
     Http,
-    /// HTTPS, also for `localhost` and loopback addresses.
+    /// HTTPS, also for registries on loopback.
     Https,
     /// Plain HTTP for `localhost`, `127.0.0.1`, `*.local` and `*.localhost`, HTTPS for all others.
+    /// As with [`Auto`](Self::Auto), TLS may be tried first for a registry on loopback.
     ByName,
     /// The settings that [`Client::detect`](crate::Client::detect) returns: HTTPS with a valid
     /// certificate, else HTTPS with any certificate, else plain HTTP. A client detects the settings
@@ -36,9 +37,9 @@ pub enum Scheme {
     /// Every fallback is logged as a warning. An attacker on the network path can cause a fallback,
     /// so use this scheme only on trusted networks. Other settings of the registry still apply.
     /// With [`Verification::Full`](crate::Verification::Full), no invalid certificate is accepted.
-    /// If certificates or verification are set, plain HTTP is not used. A fallback never permits
-    /// sending credentials: credentials are withheld over plain HTTP, and from a server with an
-    /// invalid certificate.
+    /// If certificates or verification are set for the registry, plain HTTP is not used. A fallback
+    /// does not permit sending credentials: over plain HTTP, or to a server with an invalid
+    /// certificate, the client sends only credentials that permit such use themselves.
     Detect,
 }
 
@@ -46,8 +47,9 @@ pub enum Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Plain,
-    /// For a registry on this machine: TLS if certificates are set for the registry and it speaks
-    /// TLS, else plain HTTP.
+    /// For a registry on this machine: TLS if the registry speaks TLS, and if certificates or
+    /// verification are set for all registries or `certs.d` has a folder for the registry.
+    /// Otherwise, plain HTTP.
     Local,
     Tls,
     Detect,

@@ -76,8 +76,8 @@ pub struct Located {
 pub struct ListedImage {
     /// The name of the image.
     pub name: ImageName,
-    /// The digest of its manifest, if the store's listing contains digests: those of layouts do,
-    /// those of registries do not.
+    /// The digest of the image's manifest. Only listings of layouts, in folders or archives,
+    /// contain digests.
     pub digest: Option<Digest>,
 }
 
@@ -88,21 +88,23 @@ impl Stores {
         Self::with_client(move || Ok(client.clone()))
     }
 
-    /// Creates an opener of stores that creates its client when a repository at a registry is first
-    /// opened. An error in loading credentials therefore does not affect local places.
+    /// Creates an opener of stores that calls `client` only when it opens a repository at a
+    /// registry. An error in loading credentials therefore does not affect local places.
     pub fn with_client(client: impl Fn() -> Result<Client> + Send + Sync + 'static) -> Self {
         Self { client: Arc::new(client), default_tag: Tag::latest(), open: Arc::default() }
     }
 
-    /// Sets the tag for locations at registries that have no tag or digest. Default: `latest`.
+    /// Sets the tag for a location at a registry if the location has no tag or digest. Default:
+    /// `latest`.
     #[must_use]
     pub fn default_tag(mut self, tag: Tag) -> Self {
         self.default_tag = tag;
         self
     }
 
-    /// Opens a location for reading. If the location names an entry of a layout or archive, the
-    /// returned store has only that entry, and every tag resolves to it.
+    /// Opens a location for reading. If the location names an entry of a layout or `oci-archive`,
+    /// every tag of the returned store resolves to this entry. For a reference to an image in a
+    /// docker-archive, the store has only the tags of its repository.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such layout or archive;
@@ -134,8 +136,8 @@ impl Stores {
         Ok(Located { source: reader.source(location.name()), selector, names })
     }
 
-    /// Lists the names of all images at a location, unchanged. Entries of a layout may have names
-    /// that are not tags.
+    /// Lists the names of all images at a location. Entries of a layout may have names that are not
+    /// tags. For a docker-archive, the names are only tags; see [`references`](Self::references).
     ///
     /// # Errors
     /// Same as [`open`](Self::open); any error of the listing.
@@ -164,8 +166,9 @@ impl Stores {
     }
 
     /// Opens a location for writing, and creates the layout or archive if it does not exist. An
-    /// archive appears when [`finish`](Target::finish) is called. If the location names an image in
-    /// a layout or archive, the image gets this name, whatever tag it is written under.
+    /// archive appears when [`finish`](Target::finish) is called. If the location names an entry of
+    /// a layout or `oci-archive`, the image gets this name, whatever tag it is written under. In a
+    /// docker-archive, images are named after the repository in the location.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; [`Invalid`](ErrorKind::Invalid) if
@@ -174,7 +177,8 @@ impl Stores {
         Ok(self.writer(location.place()).await?.target(location.name()))
     }
 
-    /// Checks that a target can be created. Creates nothing.
+    /// Checks that the layout of a target can be created. Creates nothing, and checks no other
+    /// places.
     ///
     /// # Errors
     /// Same as [`create`](Self::create).
@@ -248,7 +252,8 @@ impl Stores {
         Ok(None)
     }
 
-    /// Returns the writer of a place. Each call for an archive starts a new archive.
+    /// Returns the writer of a place. Each call for an archive starts a new version of the file,
+    /// with its existing content.
     pub(crate) async fn writer(&self, place: &Place) -> Result<Arc<dyn Writer>> {
         Ok(match place {
             Place::Registry(repository) => Arc::new((self.client)()?.repository(repository)),
@@ -293,15 +298,16 @@ fn without_archives(place: &Place) -> Error {
 /// A place that is open for reading. Finds its images by their names.
 #[async_trait]
 trait Reader: Send + Sync {
-    /// Returns the images as a repository. With a name, it has only the images of that name.
+    /// Returns the images as a repository. A name restricts a layout to the entry of this name, and
+    /// a docker-archive to the repository in the name.
     fn source(&self, name: Option<&ImageName>) -> Arc<dyn Source>;
 
     /// Returns the place as a store from which content can be removed, if the place supports
     /// removal.
     fn delete(&self, name: Option<&ImageName>) -> Option<Arc<dyn Delete>>;
 
-    /// Finds the image of a name that is not a tag, or the only image if there is no name. `None`
-    /// means the default tag.
+    /// Finds the image of a location without a [selector](Location::selector): the image with this
+    /// name, or the only image if there is no name. `None` means the default tag.
     async fn find(&self, name: Option<&ImageName>) -> Result<Option<TagOrDigest>>;
 
     /// Lists the tags of all images.
@@ -329,7 +335,8 @@ trait Reader: Send + Sync {
 
 /// A place that is open for writing. An archive appears when one of its targets is finished.
 pub(crate) trait Writer: Send + Sync {
-    /// Returns the place as a repository. If there is a name, the written images get this name.
+    /// Returns the place as a repository. In a layout, a name becomes the name of the entry. In a
+    /// docker-archive, the repository in the name becomes the repository of the images.
     fn target(&self, name: Option<&ImageName>) -> Arc<dyn Target>;
 }
 

@@ -17,8 +17,8 @@ use crate::stores::{ListedImage, Located, Stores, Writer};
 
 /// A copy from one location to another. Create one with [`new`](Self::new) and set its fields.
 ///
-/// A target without a tag gets the tag of the source, unless either location has a digest. A target
-/// with a digest accepts only the manifest with that digest.
+/// A target without a tag or digest gets the tag of the image at the source, if the image has a
+/// tag. A target with a digest accepts only the manifest with that digest.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Transfer {
@@ -34,7 +34,7 @@ pub struct Transfer {
 }
 
 impl Client {
-    /// Returns a [`Stores`] that uses this client. Create a new one for each task.
+    /// Returns a [`Stores`] that uses this client. Create a new `Stores` for each task.
     #[must_use]
     pub fn stores(&self) -> Stores {
         Stores::new(self.clone())
@@ -76,9 +76,10 @@ impl Client {
 impl Stores {
     /// Runs transfers one after another. Transfers to the same archive write it once, at the end.
     ///
-    /// If an image fails, the other images are still copied, and the report contains the failure.
-    /// An archive gets the images that were copied. It is not created if no image was copied. If
-    /// there is only one transfer, of a single image, its error is returned instead of reported.
+    /// If an image fails, the report contains the failure. The other images are still tried, unless
+    /// the failure affects all of them. An archive gets the images that were copied. It is not
+    /// created if all images fail. If there is only one transfer, of a single image, its error is
+    /// returned instead of reported.
     ///
     /// # Errors
     /// The error of the only transfer, if it copies a single image or fails before any image is
@@ -149,7 +150,8 @@ impl Transfer {
     }
 
     /// Returns the tag at the target: the tag in the target's location, or else the tag of the
-    /// source, unless either location has a digest. A name in a docker-archive always has a tag.
+    /// image at the source. Returns `None` if the target has only a digest, or if the image has no
+    /// tag. A name in a docker-archive always has a tag.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict), with the names, if the image has several names.

@@ -150,7 +150,7 @@ impl Activity {
             let (stage, since) = current;
             let due = since + wait::LONG;
             if stage == Stage::Body || reported == Some(current) {
-                // The next wait begins later than now, so it cannot be long before this sleep ends.
+                // The next wait begins after now, so it cannot become long during this sleep.
                 sleep(wait::LONG).await;
             } else if due > Instant::now() {
                 sleep_until(due).await;

@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     NotTls,
     /// The server does not speak HTTP. A server that expects TLS causes the same error.
     NotHttp,
-    /// The server speaks TLS and refuses the handshake.
+    /// The server speaks TLS, but the handshake failed for another reason.
     Tls,
     /// The server closed the connection. Some servers do so if the client does not use the expected
     /// protocol (plain HTTP or TLS).
@@ -178,7 +178,7 @@ impl StdError for SelfSigned {}
 struct Invalid<'a>(&'a CertificateError);
 
 impl Invalid<'_> {
-    /// Returns true if the only defect is that no trusted authority signed the certificate.
+    /// Returns true if the certificate may become valid when the user trusts it or its authority.
     fn is_untrusted(&self) -> bool {
         match self.0 {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => true,

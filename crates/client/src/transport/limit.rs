@@ -14,9 +14,9 @@ use crate::origin::Origin;
 /// The layer that limits concurrent requests per origin.
 ///
 /// A request holds its permit only until the head of the reply arrives. The request holds no permit
-/// while the body is read, because a copy within one registry reads one body to send another. For
-/// the same reason, requests that send a stream have separate permits: such a request may wait for
-/// the reply to a request without a stream.
+/// while the body is read, because a copy within one registry sends a request while it reads the
+/// body of another reply. For the same reason, requests that send a stream have separate permits:
+/// such a request may wait for the reply to a request without a stream.
 #[derive(Debug)]
 pub(crate) struct Limit {
     inner: Arc<dyn Transport>,

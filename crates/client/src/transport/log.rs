@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Body, Transport, TransportError};
 use crate::redact::redacted;
 
-/// The layer that logs each request as it was sent, at debug level.
+/// The layer that logs each request at debug level, including retries and redirected requests.
 #[derive(Debug)]
 pub(crate) struct Log {
     inner: Arc<dyn Transport>,

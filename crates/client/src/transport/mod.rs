@@ -1,9 +1,8 @@
 //! Sends requests and receives replies. Separates the client from the HTTP library.
 //!
-//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. Apart
-//! from some headers, nothing in this module is specific to registries. A client's requests pass
-//! these layers, outermost first: `auth` (not in this module), `retry`, `limit`, `redirect`, `log`
-//! and `wire`.
+//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. A
+//! client's requests pass these layers, outermost first: `auth` (not in this module), `retry`,
+//! `limit`, `redirect`, `log` and `wire`.
 
 mod activity;
 pub(crate) mod deadline;
@@ -35,8 +34,8 @@ use longshore_core::{BlobStream, Error, ErrorKind, Result};
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends a request with an absolute http or https URL.
     ///
-    /// Any status is a reply, not an error. This method does not follow redirects and does not
-    /// decode bodies.
+    /// Any status is a reply, not an error. An implementation must not follow redirects, and must
+    /// not decode bodies.
     ///
     /// # Errors
     /// [`TransportError`] if no reply arrived.

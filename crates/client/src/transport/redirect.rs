@@ -13,8 +13,8 @@ use crate::origin::{Origin, check_hop, resolve};
 use crate::redact::redacted;
 
 /// The layer that follows redirects: at most ten per request, and never from https to http. The
-/// layer never changes the method. Only a 303 requires a change (to GET), and no request of this
-/// client needs a 303.
+/// layer never changes the method. It refuses a 301, 302 or 303 for methods other than GET and
+/// HEAD.
 ///
 /// Credentials are dropped as soon as the scheme, host or port changes. They stay dropped even if a
 /// later redirect returns to the first origin.
@@ -113,7 +113,7 @@ fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str>
 /// The error for a redirected request whose body can be read only once.
 const TOO_LATE: &str = "comes after the body was sent";
 
-/// 10 hops: about the limit of browsers and curl.
+/// 10 hops: the default limit of reqwest and of Go's HTTP client.
 const HOP_LIMIT: usize = 10;
 
 #[cfg(test)]
@@ -122,8 +122,8 @@ mod tests {
 
     use super::*;
 
-    /// A transport that redirects along a chain, then answers 200. Records the URL and credentials
-    /// of each request.
+    /// A transport that redirects along a chain, then answers 200. Records the URL of each request,
+    /// and whether the request had credentials.
     #[derive(Debug)]
     struct Chain {
         status: u16,

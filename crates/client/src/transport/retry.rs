@@ -1,6 +1,6 @@
 //! Sends requests again after transient failures: the loop around the rule in `attempts`.
 //!
-//! All other replies are returned unchanged, so that callers can read the bodies of errors.
+//! The last reply is returned unchanged, so that callers can read the bodies of errors.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,8 @@ use crate::config::RetryPolicy;
 use crate::origin::Origin;
 use crate::waiting::{Again, pause};
 
-/// The layer that sends requests again. If a 429 requests a wait, all requests to its origin wait.
+/// The layer that sends requests again. If a request waits because a 429 requested a wait, all new
+/// requests to the same origin wait, too.
 #[derive(Debug)]
 pub(crate) struct Retry {
     inner: Arc<dyn Transport>,

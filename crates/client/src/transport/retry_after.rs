@@ -9,7 +9,7 @@ use http::header::{DATE, RETRY_AFTER};
 ///
 /// Supports seconds or an HTTP date in `Retry-After`, and a Unix time in `X-Retry-After` (Docker
 /// Hub). Points in time are relative to the reply's `Date`, so the clocks of client and server may
-/// differ. Malformed values are ignored.
+/// differ. Malformed values are ignored, and so are points in time in a reply without `Date`.
 ///
 /// Source: RFC 9110, section 10.2.3.
 pub(crate) fn requested_wait(headers: &HeaderMap) -> Option<Duration> {

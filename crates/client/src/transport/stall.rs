@@ -31,7 +31,7 @@ pub(crate) struct Watched<S> {
 pub(crate) enum Stall {
     /// No bytes arrived.
     Silent,
-    /// Less than a kilobyte per second arrived.
+    /// Less than 1 KiB per second arrived.
     Slow,
 }
 

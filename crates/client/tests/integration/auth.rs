@@ -115,7 +115,8 @@ async fn each_of_two_concurrently_refused_requests_sends_an_accepted_password_on
 
 const REFUSED: &str = "401 Unauthorized";
 
-/// Starts a registry that waits for two requests with a password and sends the same reply to both.
+/// Starts a registry that answers requests with a password in pairs: it waits for two, and sends
+/// the same reply to both.
 async fn in_pairs(statuses: &'static [&'static str]) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -152,7 +153,7 @@ async fn answer(mut stream: TcpStream, status: &str) {
 }
 
 #[tokio::test]
-async fn a_password_that_was_never_accepted_is_sent_only_once() {
+async fn a_password_that_was_never_accepted_is_sent_only_once_per_request() {
     let server = Script::start().await;
     let challenge = || ("www-authenticate", "Basic realm=\"r\"");
     let refused = |exchange: Exchange| exchange.answer(401).header(challenge().0, challenge().1);
@@ -220,7 +221,7 @@ async fn an_accepted_preset_token_is_kept_after_one_refusal() {
 }
 
 #[tokio::test]
-async fn a_token_is_fetched_once_and_before_requests_that_need_it() {
+async fn a_token_is_fetched_once_per_scope_and_before_a_push() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server
@@ -603,8 +604,9 @@ async fn errors_of_a_token_service_name_the_service_and_not_the_reference() {
 
 #[tokio::test]
 async fn errors_of_a_token_service_contain_its_error_codes() {
-    // Only a refusal by the service is also a refusal of the registry's resource. A caller that
-    // decides by the status must not take another status for an answer of the registry.
+    // The error has the status of the service only if the service refuses access to the registry's
+    // resource. A caller that decides by the status would take any other status for an answer of
+    // the registry.
     for (status, kind, stated) in [
         (401, ErrorKind::Unauthorized, Some(401)),
         (403, ErrorKind::Denied, Some(403)),

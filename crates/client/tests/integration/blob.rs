@@ -66,7 +66,7 @@ async fn a_download_without_a_length_that_ends_early_resumes() {
 }
 
 #[tokio::test]
-async fn a_blob_of_another_size_fails_immediately() {
+async fn a_download_fails_immediately_if_the_blob_has_another_size() {
     let descriptor = blob(CONTENT);
     let chunked = "9\r\n012345678\r\n0\r\n\r\n";
     for (reply, size) in [
@@ -91,7 +91,7 @@ async fn a_blob_of_another_size_fails_immediately() {
 }
 
 #[tokio::test]
-async fn a_range_reply_that_states_another_size_fails_immediately() {
+async fn a_download_fails_immediately_if_a_range_reply_states_another_size() {
     let descriptor = blob(CONTENT);
     for (status, range, size) in
         [(206, "bytes 3-9/11", 11), (206, "bytes 3-8/9", 9), (416, "bytes */9", 9)]
@@ -172,7 +172,7 @@ async fn a_resumed_download_requests_the_registrys_url_again() {
 }
 
 #[tokio::test]
-async fn a_download_without_progress_fails_eventually() {
+async fn a_download_with_too_little_progress_fails_after_five_attempts() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).body(CONTENT).cut(1));
@@ -195,7 +195,7 @@ async fn a_partial_reply_to_a_request_without_a_range_is_refused() {
 }
 
 #[tokio::test]
-async fn a_redirect_with_an_endless_body_is_followed() {
+async fn a_redirect_with_a_stalled_body_is_followed() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let moved = get(&descriptor).answer(307).header("location", "/moved");
@@ -220,7 +220,7 @@ async fn parts_of_a_blob_have_exactly_the_requested_bytes() {
             .body(&CONTENT[2..5]),
     );
     assert_eq!(part(2..5).await.unwrap(), "234");
-    // A server that ignores ranges returns the same part.
+    // The part is the same if the server ignores ranges.
     server.expect(get(&descriptor).body(CONTENT));
     assert_eq!(part(2..5).await.unwrap(), "234");
     // A blob of another size is refused. If a registry refuses ranges, the whole blob is requested.

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::{blob, blob_path, embedded, place, quick};
 
 #[test]
-fn listings_tags_and_manifest_forms_work_without_async() {
+fn listings_tags_and_media_types_work_without_async() {
     let served = Served::start(Registry::builder().memory());
     let client = Client::builder().build_blocking();
     let place = format!("{}/a/b", served.address).parse().unwrap();
@@ -99,7 +99,7 @@ fn artifact(content: &'static str) -> Pack {
 }
 
 #[test]
-fn all_operations_of_a_repository_work_without_async() {
+fn manifests_tags_and_referrers_work_without_async() {
     let served = Served::memory();
     let repository = served.repository("a/b");
     let made = repository.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
@@ -217,7 +217,7 @@ fn the_reply_to_a_custom_request_is_a_reader() {
 }
 
 #[test]
-fn single_upload_requests_accept_readers() {
+fn requests_of_an_upload_accept_readers() {
     let served = Served::memory();
     let repository = served.repository("a");
     let descriptor = blob(b"0123456789");

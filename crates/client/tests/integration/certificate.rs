@@ -116,7 +116,7 @@ async fn ping_server(pair: &Pair, trusted: &[&str]) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn a_configured_ca_certificate_is_accepted_as_a_server_certificate() {
+async fn a_configured_certificate_is_accepted_as_a_server_certificate() {
     let own = Authority::with_names(&["localhost"], Dates::Now);
     let strangers = Authority::new();
     ping_server(&own.itself(), &[&own.certificate()]).await.unwrap();

@@ -8,7 +8,7 @@ use longshore::{
 };
 use longshore_testkit::script::Script;
 
-/// Returns a client whose waits are short enough for a test.
+/// Returns the builder of a client whose waits are short enough for a test.
 pub(crate) fn quick() -> ClientBuilder {
     let mut retry = RetryPolicy::default();
     retry.initial_backoff = Duration::from_millis(1);

@@ -56,7 +56,7 @@ async fn gzip_without_its_checksum_is_accepted_if_the_digest_matches() {
 }
 
 /// Returns contents below and above the size up to which a blob is kept while its digest is
-/// computed, as text and as gzip.
+/// computed, each as it is and as gzip.
 fn contents() -> Vec<Vec<u8>> {
     let text = b"some words, ".repeat(20_000);
     let noise = random::bytes(1, 100_000);
@@ -441,7 +441,7 @@ async fn tokens_are_decoded_from_gzip() {
 }
 
 #[tokio::test]
-async fn a_custom_request_returns_the_bytes_as_received() {
+async fn the_reply_to_a_custom_request_is_returned_as_received_or_decoded() {
     let server = Script::start().await;
     let coded = gzip(b"{}");
     server.expect(sized(Exchange::new("GET", "/v2/x"), "gzip", &coded));

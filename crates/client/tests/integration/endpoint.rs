@@ -291,7 +291,7 @@ async fn all_requests_stay_below_a_path_prefix() {
 }
 
 #[tokio::test]
-async fn a_request_has_a_total_time_limit() {
+async fn a_request_fails_at_its_total_time_limit() {
     let server = Script::start().await;
     let mut limits = Limits::default();
     limits.total = Some(Duration::from_millis(300));
@@ -348,7 +348,7 @@ async fn connections_are_reused() {
 }
 
 #[tokio::test]
-async fn one_client_separates_the_state_of_several_registries() {
+async fn a_client_uses_settings_and_credentials_only_for_their_registry() {
     let (plain, server) = (Script::start().await, Script::start().await);
     let authority = Authority::new();
     let front = Front::start(&authority.for_loopback(), server.address()).await;

@@ -137,8 +137,8 @@ async fn a_push_succeeds_despite_transient_faults() {
     }
 }
 
-/// A client makes at most five attempts for an operation in total, even if different requests of
-/// the operation fail. A further request of another kind is sent only once.
+/// All requests of an operation together are allowed five attempts, even if different requests
+/// fail. After that, a request of another kind is still sent, but only once.
 #[tokio::test]
 async fn alternating_faults_share_one_count() {
     let busy = || Fault::Reply(503, vec![]);
@@ -196,7 +196,7 @@ async fn a_timeout_after_another_failure_is_retried_once() {
     assert_eq!(setting.proxy.faults_made(), 2);
 }
 
-/// The registry fails all mounts, and also fails the first check for the blob.
+/// All mounts fail. The first check for the blob, and the first requests for a session, also fail.
 #[tokio::test]
 async fn a_failed_mount_does_not_use_up_the_attempts_of_the_upload() {
     let setting = Setting::new().await;

@@ -175,8 +175,7 @@ async fn the_start_and_the_page_size_of_a_listing_can_be_set() {
     options.after = Some(Tag::parse("v1").unwrap());
     options.page_size = page_of(2);
     server.expect(tags("n=2&last=v1").body("{\"tags\":[\"v2\",\"v3\"]}"));
-    // This is a full page without a link. It is full because the caller's page size overrides the
-    // client's.
+    // The previous page is full and has no link, so the next page is requested.
     server.expect(tags("n=2&last=v3").body("{\"tags\":[\"v4\"]}"));
     let found = client.repository(&place).tags_with(options).all().await.unwrap();
     assert_eq!(found.iter().map(Tag::as_str).collect::<Vec<_>>(), ["v2", "v3", "v4"]);

@@ -1,4 +1,4 @@
-//! Uploads with every method and through every kind of failure.
+//! Uploads with different methods, and after failures.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ async fn an_upload_resumes_after_a_failed_chunk() {
 }
 
 #[tokio::test]
-async fn an_ambiguous_offset_restarts_the_upload() {
+async fn an_unusable_offset_restarts_the_upload() {
     for range in ["0-0", "5-9", "0-99", ""] {
         let server = Script::start().await;
         let descriptor = blob(CONTENT);
@@ -139,7 +139,7 @@ async fn an_ambiguous_offset_restarts_the_upload() {
 }
 
 #[tokio::test]
-async fn a_missing_offset_restarts_the_upload_in_a_new_session() {
+async fn a_failed_query_for_the_offset_restarts_the_upload() {
     for status in [400, 405, 501] {
         let server = Script::start().await;
         let descriptor = blob(CONTENT);
@@ -405,7 +405,7 @@ async fn the_session_of_a_declined_mount_is_used_or_cancelled() {
     let declined = push(BlobBody::mount(source.clone())).await.unwrap_err();
     assert_eq!(declined.kind(), ErrorKind::Unsupported);
 
-    // A registry that refuses to mount may still accept the content.
+    // After a refused mount, the client also checks whether the blob already exists.
     for status in [400, 403, 404, 405] {
         server.expect(mount(&descriptor, status));
         server.expect(there());

@@ -185,7 +185,7 @@ async fn a_fallback_tag_that_resolves_to_the_subject_is_ignored_and_not_written(
 }
 
 #[tokio::test]
-async fn the_fallback_index_is_merged_and_read_again_without_referrers_support() {
+async fn without_referrers_support_the_fallback_index_is_merged_and_read_again() {
     let server = Script::start().await;
     let (sbom, signature) = (artifact("a/sbom"), artifact("a/signature"));
     let put = |content: &[Descriptor]| {

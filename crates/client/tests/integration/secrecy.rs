@@ -1,5 +1,5 @@
-//! Secrets are sent only where permitted, whatever the replies of registries, the network and the
-//! settings of other registries.
+//! Secrets are sent only where the registry's settings or the credentials themselves permit it.
+//! Replies, the network and the settings of other registries do not change this.
 
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};

@@ -165,7 +165,7 @@ async fn a_session_is_cancelled_and_a_missing_session_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_new_process_resumes_a_session() {
+async fn a_new_client_resumes_a_session() {
     let (address, _running) = start(Registry::builder().memory()).await;
     let place: Repository = format!("{address}/a/b").parse().unwrap();
     let descriptor = blob(CONTENT);
@@ -213,8 +213,8 @@ async fn a_blob_is_uploaded_in_a_single_request_if_the_registry_accepts_it() {
     let body = || BlobBody::from(Bytes::from_static(CONTENT));
     server.expect(post().answer(201).header("docker-content-digest", descriptor.digest.as_str()));
     repository().push_blob(&descriptor, body()).await.unwrap();
-    // A registry that requires a session returns a session. The client does not use single requests
-    // for later blobs.
+    // A registry that ignores the content answers with a session. The client does not use single
+    // requests for later blobs.
     server.expect(post().answer(202).header("location", "/v2/u/1"));
     server.expect(finish("/v2/u/1", &descriptor, CONTENT));
     server.expect(begin("/v2/u/2"));

@@ -358,5 +358,5 @@ const SENT: usize = 2 << 20;
 const STALLED: usize = 3 << 20;
 /// 120 s: the client would wait this long if it did not notice the end.
 const LONG: Duration = Duration::from_secs(120);
-/// 20 s: the limit for a push that takes a tenth of a second.
+/// 20 s: the limit for a push that normally takes a tenth of a second.
 const PROMPT: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! Blobs to be written. All except streams can be opened again.
+//! Blobs to be written.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use crate::store::Source;
 /// Receives the progress of a body.
 type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 
-/// A blob to be written: bytes, a file, another store's blob, or a stream that can be read only
-/// once.
+/// A blob to be written: bytes, a file, another store's blob, a stream that can be read only once,
+/// or only a repository from which the blob is mounted.
 ///
-/// A store may open a body again, at any offset, to resume a broken upload. A stream cannot be
-/// opened again.
+/// A store may open a body again, at any offset, to resume a broken upload. This is not possible
+/// with a stream.
 pub struct BlobBody {
     body: Body,
     origin: Option<Repository>,
@@ -51,8 +51,9 @@ impl BlobBody {
 
     /// Creates a body without content, for a blob to be mounted from the repository `from`.
     ///
-    /// Only a target at the same registry can mount the blob. At any other target, or if the
-    /// registry declines the mount, the push fails with [`Unsupported`](ErrorKind::Unsupported).
+    /// Only a target at the same registry can mount the blob. At any other target, the push fails
+    /// with [`Unsupported`](ErrorKind::Unsupported). The push also fails if the registry declines
+    /// the mount, unless the target already holds the blob.
     #[must_use]
     pub fn mount(from: Repository) -> Self {
         Self::from(Body::Nothing).with_origin(from)
@@ -64,8 +65,9 @@ impl BlobBody {
         Body::Once(Some(stream)).into()
     }
 
-    /// Sets another repository that has the blob. A target at the same registry tries to mount the
-    /// blob from there, and sends the content if the registry declines the mount.
+    /// Sets another repository that has the blob. A target at the same registry first tries to
+    /// mount the blob from there. It sends the content only if the registry declines the mount and
+    /// the target does not hold the blob.
     #[must_use]
     pub fn with_origin(mut self, repository: Repository) -> Self {
         self.origin = Some(repository);
@@ -88,7 +90,7 @@ impl BlobBody {
         !matches!(self.body, Body::Nothing)
     }
 
-    /// Returns true if the body can be opened more than once.
+    /// Returns false if the body is a stream, which can be opened only once, and true otherwise.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
         !matches!(self.body, Body::Once(_) | Body::Reader(_))
@@ -106,7 +108,8 @@ impl BlobBody {
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) or the source's error; [`Unsupported`](ErrorKind::Unsupported) if a
-    /// stream was opened before, or if there is no content.
+    /// stream was opened before, if there is no content, or if the digest's algorithm cannot be
+    /// computed.
     pub async fn open(&mut self, descriptor: &Descriptor) -> Result<BlobReader> {
         let reader = match &mut self.body {
             Body::Source(source) => {
@@ -217,7 +220,7 @@ mod tests {
     use crate::media_type::MediaType;
 
     #[tokio::test]
-    async fn a_stream_opens_once_and_bytes_open_again_at_any_offset() {
+    async fn a_stream_can_be_opened_only_once_and_bytes_again_at_any_offset() {
         let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
         let mut bytes = BlobBody::from(Bytes::from_static(b"abc"));
         assert!(bytes.is_replayable());

@@ -1,9 +1,9 @@
 //! Writes files atomically: content is written to a temporary file, which is synced and then
 //! renamed.
 //!
-//! Owns the creation of all files in a layout or a registry's folder. A file under its final name
-//! is complete, even after `kill -9` and power loss. Async functions do blocking work on blocking
-//! threads.
+//! Layouts and the registry create their files with this module, except locks, links and unfinished
+//! uploads. A file that this module creates is complete under its final name, even after `kill -9`
+//! and power loss. Async functions do blocking work on blocking threads.
 
 mod spooled;
 mod temp_file;
@@ -30,8 +30,8 @@ use crate::run_blocking::run_blocking;
 /// The name is durable once the folder is synced with [`sync_folder`]. A caller that writes many
 /// blobs, and then a document that refers to them, needs to sync the folder only once.
 ///
-/// An existing file at `path` is replaced. Until then, the new bytes are in a file with a random
-/// name and mode 0600 in the same folder.
+/// Replaces an existing file at `path`. Until the blob is complete, its bytes are in a file with a
+/// random name and mode 0600 in the same folder.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path, or the errors of the reader; nothing is left behind.
@@ -124,7 +124,7 @@ pub fn open(path: &Path) -> Result<File> {
     let refused = || {
         Error::new(ErrorKind::Invalid)
             .at(path.display())
-            .detail("expected a regular file, found a link, folder or device")
+            .detail("expected a regular file, found a link, folder, device or pipe")
     };
     let metadata = std::fs::symlink_metadata(path).map_err(|e| not_found_or_io(path, e))?;
     if !metadata.is_file() {
@@ -175,7 +175,8 @@ pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
 /// Reads a whole file, and returns true if it has the size and digest of the descriptor.
 ///
 /// # Errors
-/// [`Io`](ErrorKind::Io) if the file cannot be read. A missing or different file is not an error.
+/// [`Io`](ErrorKind::Io) if the file cannot be read; [`Unsupported`](ErrorKind::Unsupported) if the
+/// digest's algorithm cannot be computed. A missing or different file is not an error.
 pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     let path = path.to_owned();
     let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
@@ -193,7 +194,8 @@ pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) if the file cannot be read; [`DigestMismatch`](ErrorKind::DigestMismatch)
-/// if the digest is not the expected one.
+/// if the digest is not the expected one; [`Unsupported`](ErrorKind::Unsupported) if the algorithm
+/// of `expected` cannot be computed.
 pub async fn describe(
     path: &Path,
     media_type: MediaType,

@@ -1,4 +1,4 @@
-//! Copies blobs: skips, mounts or sends each digest once.
+//! Copies blobs: each digest is skipped, mounted, sent or left out once.
 
 use std::sync::{Arc, PoisonError};
 

@@ -12,14 +12,15 @@ use crate::reference::{Repository, Tag};
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CopyEvent {
-    /// A blob belongs to the copied content. Precedes all other events of the blob except
-    /// [`ListedBlob`](Self::ListedBlob).
+    /// A manifest of the copied content lists the blob. The first event of this kind precedes all
+    /// other events of the blob except [`ListedBlob`](Self::ListedBlob). The event occurs again for
+    /// each further manifest that lists the blob.
     Found {
         /// The blob.
         blob: Descriptor,
     },
     /// An index lists this blob as a manifest, as the cache of BuildKit does.
-    /// [`Found`](Self::Found) and the other events of the blob follow.
+    /// [`Found`](Self::Found) follows.
     ListedBlob {
         /// The blob, with the media type that the index states.
         blob: Descriptor,
@@ -62,7 +63,7 @@ pub enum CopyEvent {
         /// The size of the blob in bytes.
         size: u64,
     },
-    /// The target now holds a manifest and everything below it.
+    /// The target now holds a manifest and everything below it, except blobs that were left out.
     Manifest {
         /// The manifest.
         manifest: Descriptor,
@@ -86,10 +87,11 @@ pub struct CopySummary {
     pub root: Descriptor,
     /// The tag that now points at the root manifest, if a tag was requested.
     pub tag: Option<Tag>,
-    /// The layers that were left out because they may not be redistributed.
+    /// The layers that were left out because they may not be redistributed. A layer that several
+    /// copies of the same copier share is listed by only one of them.
     pub left_out: Vec<Digest>,
-    /// The counts of this copy. Content shared with other copies of the same copier is counted
-    /// once.
+    /// The counts of this copy. Content below the root that several copies of the same copier share
+    /// is counted by only one of them.
     #[serde(flatten)]
     pub stats: CopyStats,
 }
@@ -100,7 +102,8 @@ pub struct CopySummary {
 pub struct TagOutcome {
     /// The tag, at both the source and the target.
     pub tag: Tag,
-    /// The summary of the copy, or the error that ended it. A tag that failed was not moved.
+    /// The summary of the copy, or the error that ended it. After an error, the tag is unchanged,
+    /// unless the reply to the request that sets the tag was lost.
     pub result: Result<CopySummary, Error>,
 }
 
@@ -108,7 +111,7 @@ pub struct TagOutcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CopyStats {
-    /// Manifests that were sent.
+    /// Manifests that were sent because the target did not hold them.
     pub manifests_sent: u64,
     /// Manifests that the target already held.
     pub manifests_held: u64,

@@ -42,8 +42,8 @@ impl Run {
             .await
     }
 
-    /// Copies everything below a manifest that the target may lack. Returns the presence of the
-    /// manifest at the target before the copy.
+    /// Copies the content below a manifest, as far as [`walk`](Self::walk) decides. Returns the
+    /// presence of the manifest at the target before the copy.
     pub(super) async fn below(
         self: &Arc<Self>,
         tally: &Arc<Tally>,
@@ -110,7 +110,7 @@ impl Run {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(manifest.digest())
                 .on(Side::Source)
-                .detail(format!("indexes are nested more than {DEPTH_LIMIT} levels deep")));
+                .detail(format!("manifests are nested more than {DEPTH_LIMIT} levels deep")));
         }
         let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
         if self.options.referrers {

@@ -1,9 +1,10 @@
 //! Copies a graph of content from one store to another.
 //!
-//! Children are copied before parents, and the tag is set last, so a target never exposes
-//! incomplete content. Content that the target holds is skipped, blobs that its registry holds in
-//! another repository are mounted, and the rest is sent. Each digest is handled once per
-//! [`Copier`]. `plan` makes these decisions, and `run` carries them out.
+//! Children are copied before parents, and the tag is set last. A manifest is therefore sent only
+//! when the target holds everything below it, except layers that may not be redistributed. Content
+//! that the target holds is skipped. If source and target are at the same registry, blobs are
+//! mounted. All other content is sent. A [`Copier`] handles each digest once, except a root, which
+//! is pushed with each of its tags. `plan` makes these decisions, and `run` carries them out.
 
 mod blob;
 mod event;
@@ -38,11 +39,12 @@ pub struct CopyOptions {
     /// Also copies the referrers of every copied manifest, such as signatures, attestations and
     /// SBOMs.
     pub referrers: bool,
-    /// Also copies layers that may not be redistributed. The source may not have these layers.
+    /// Also copies layers that may not be redistributed. The copy fails if the source and the
+    /// target both lack such a layer.
     pub nondistributable: bool,
     /// Checks every child, even below a manifest that the target reports as complete.
     pub recheck: bool,
-    /// The number of manifests and blobs that are copied at the same time.
+    /// The maximum number of manifests and blobs that are transferred at the same time.
     pub parallel: NonZeroUsize,
 }
 
@@ -58,14 +60,14 @@ impl Default for CopyOptions {
     }
 }
 
-/// Copies content from one store to another. Each digest is copied only once.
+/// Copies content from one store to another. Content that several copies share is copied only once.
 ///
 /// [`new`](Self::new) uses the defaults, and [`builder`](Self::builder) sets options. A copier is
 /// cheap to clone. Clones share the record of the digests that were copied.
 ///
 /// # Cancellation
 /// Dropping the future of a copy stops all its transfers. The target then holds only complete blobs
-/// and manifests, and no tag was moved.
+/// and manifests. The tag is unchanged, unless the request that sets the tag was already sent.
 #[derive(Clone)]
 pub struct Copier {
     run: Arc<run::Run>,
@@ -142,7 +144,8 @@ impl Copier {
     }
 
     /// Determines what [`copy`](Self::copy) would do, and writes nothing. Reads every manifest that
-    /// would be sent, and queries the target for each blob.
+    /// would be sent. Queries the target for each manifest, and for the blobs if source and target
+    /// are at different registries.
     ///
     /// # Errors
     /// The read errors of [`copy`](Self::copy).
@@ -155,8 +158,8 @@ impl Copier {
     ///
     /// Returns one outcome per tag, in the order given. In two cases, the remaining tags are not
     /// tried and get the outcome [`Canceled`](ErrorKind::Canceled): after a registry refused the
-    /// credentials, which apply to the whole repository, and after a registry could not be reached
-    /// for three tags in a row.
+    /// credentials, which apply to the whole repository, and after three tags in a row failed
+    /// because a registry could not be reached or limited the rate of requests.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
         let parallel = self.run.options.parallel.get();
         let series = Mutex::new(Series::default());
@@ -180,7 +183,8 @@ impl Copier {
 
     /// Copies one blob, whose digest and size must be correct. The blob is mounted if source and
     /// target are at the same registry and the registry supports mounts, skipped if the target
-    /// holds the blob, and sent otherwise.
+    /// holds the blob, and sent otherwise. A blob that may not be redistributed is left out, unless
+    /// [`nondistributable`](CopyOptions::nondistributable) is set.
     ///
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side).

@@ -50,8 +50,8 @@ pub(super) fn walk(holding: Presence, recheck: bool, nondistributable: bool) -> 
     match holding {
         Presence::Complete if !recheck && nondistributable => Walk::Foreign,
         Presence::Complete if !recheck => Walk::Stop,
-        // The store may have the manifest but not list it. Sending it again ensures that it is
-        // listed.
+        // The target may hold the manifest without listing it. Sending the manifest again ensures
+        // that it is listed.
         Presence::Complete | Presence::Partial | Presence::Absent => Walk::Descend,
     }
 }
@@ -59,7 +59,8 @@ pub(super) fn walk(holding: Presence, recheck: bool, nondistributable: bool) -> 
 /// The progress of a copy of several tags. Decides whether the next tag is worth trying.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    /// The number of consecutive tags for which a registry could not be reached.
+    /// The number of consecutive tags for which a registry could not be reached or limited the rate
+    /// of requests.
     unreached: usize,
     /// True if a failure affects all other tags too.
     pub(super) is_over: bool,

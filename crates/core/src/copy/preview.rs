@@ -23,9 +23,9 @@ pub struct CopyPlan {
     pub root: Descriptor,
     /// The tag that would point at the root manifest.
     pub tag: Option<Tag>,
-    /// The steps for all content, in the order of the copy: children before parents, each digest
-    /// once. Without [`recheck`](super::CopyOptions::recheck), content below a manifest that the
-    /// target reports as complete is not listed.
+    /// The steps, children before parents, each digest once. Content that the copy does not examine
+    /// is not listed. By default, this is everything below a manifest that the target reports as
+    /// complete.
     pub steps: Vec<PlannedStep>,
 }
 
@@ -49,14 +49,15 @@ pub enum PlannedAction {
     /// The target would try to mount the blob from the source's repository. If the registry
     /// declines the mount, the blob would be sent.
     Mount,
-    /// No action, because the target holds the content.
+    /// The target already holds the content. A manifest may still be sent again, for example to set
+    /// the tag.
     Skip,
     /// No action, because the blob may not be redistributed.
     LeaveOut,
 }
 
 impl CopyPlan {
-    /// Returns the total size in bytes of all blobs that would be sent.
+    /// Returns the total size in bytes of all blobs and manifests that would be sent.
     #[must_use]
     pub fn bytes_to_send(&self) -> u64 {
         let sent = self.steps.iter().filter(|step| step.action == PlannedAction::Send);

@@ -2,8 +2,8 @@
 //!
 //! Owns [`Error`] with its [`ErrorKind`], the [`RegistryError`]s that registries send, and the
 //! [`Side`] of a copy. The module `reply` of the client maps HTTP statuses to errors, and the
-//! module `exit` of the CLI maps errors to exit codes. All fallible functions in the workspace
-//! return this type, except parsers, which return the smaller [`ParseError`].
+//! module `exit` of the CLI maps errors to exit codes. Most fallible functions in the workspace
+//! return [`Error`]. Parsers of names and other short texts return the smaller [`ParseError`].
 
 mod parse;
 mod registry;
@@ -46,11 +46,11 @@ struct Inner {
 pub enum ErrorKind {
     /// The object to be created already exists.
     AlreadyExists,
-    /// The caller canceled the operation.
+    /// The operation was stopped or not started, for example because the caller canceled it.
     Canceled,
     /// The state is not the expected one, because another client or process changed it.
     Conflict,
-    /// The credentials are valid but not sufficient.
+    /// The operation is not allowed with these credentials.
     Denied,
     /// The content does not match its digest.
     DigestMismatch,
@@ -58,7 +58,7 @@ pub enum ErrorKind {
     Invalid,
     /// A local file or folder could not be read or written.
     Io,
-    /// The requested thing does not exist.
+    /// The requested object does not exist.
     NotFound,
     /// The other end violated the protocol.
     Protocol,
@@ -164,8 +164,8 @@ impl Error {
         self
     }
 
-    /// Replaces the whole text (kind, thing and detail) with one clause. The clause contains the
-    /// attempted operation and the innermost reason.
+    /// Replaces the whole text (kind, thing and detail) with one clause. The clause should state
+    /// the attempted operation and the innermost reason.
     #[must_use]
     pub fn with_clause(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
         self.0.clause = Some(clause.into());
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_name_and_side_win() {
+    fn the_innermost_thing_and_side_win() {
         let e = Error::new(ErrorKind::Io).at("inner").at("outer").on(Side::Source).on(Side::Target);
         assert_eq!(e.to_string(), "source: input/output error: inner");
     }

@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::escaped_text::EscapedText;
 
-/// An error for a string that cannot be parsed, with the position and the reason.
+/// An error for a string that cannot be parsed, with the reason and, if known, the position.
 ///
 /// `Display` quotes the input with control characters made visible, so it is safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,15 +110,14 @@ fn may_hold_password(text: &str) -> bool {
     })
 }
 
-/// Returns true if the text can be the beginning of a digest, and false for a host such as
+/// Returns true if the text can be the beginning of a SHA digest, and false for a host such as
 /// `shared.example`.
 fn begins_digest(text: &str) -> bool {
     let algorithm = text.split(':').next().unwrap_or(text);
     algorithm.strip_prefix("sha").is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// 600: errors quote this many characters of the input, which is enough for the longest valid
-/// reference.
+/// 600: errors quote at most this many characters of the input. Almost all references are shorter.
 const INPUT_SHOWN: usize = 600;
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use crate::manifest::Index;
 /// Reads `index.json`.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) with the name of the file, if the file is damaged.
+/// Same as [`blob_file::read`]; [`Invalid`](ErrorKind::Invalid) with the path of the file, if its
+/// JSON is damaged.
 pub(super) fn read(root: &Path) -> Result<Index> {
     parse(root, &open(root)?)
 }
@@ -79,8 +80,7 @@ pub(super) fn create(root: &Path) -> Result<()> {
     write(root, &Index::new(Vec::new()))
 }
 
-/// Checks that a folder is a layout, or that a layout can be created because it is missing or
-/// empty.
+/// Checks that a folder is a layout of a supported version, is empty, or does not exist.
 pub(super) fn can_create(root: &Path) -> Result<()> {
     if root.join(MARKER).exists() {
         return check_marker(root);
@@ -185,5 +185,5 @@ const INDEX: &str = "index.json";
 const MARKER_LIMIT: usize = 64 << 10;
 /// 64 MiB: enough for about 200,000 entries.
 const INDEX_LIMIT: usize = 64 << 20;
-/// One day: longer than any transfer.
+/// One day: longer than any usual transfer.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);

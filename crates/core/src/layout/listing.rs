@@ -1,5 +1,5 @@
-//! The names in `index.json`, and the rules for listing entries under them. The functions are pure.
-//! All stores with a layout, in a folder or in a tar file, use them.
+//! The names in `index.json`, and the rules for listing entries under them. The functions do no I/O
+//! themselves. All stores with a layout, in a folder or in a tar file, use them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -184,7 +184,8 @@ pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Des
     }
 }
 
-/// Finds the entry for a tag, as [`named`] does, or the last entry with a digest.
+/// Finds the entry that a selector selects: for a tag, the entry that [`named`] finds, and for a
+/// digest, the last entry with this digest.
 ///
 /// - `under`: the only name of a store that is restricted to one name. Every tag then selects this
 ///   name.
@@ -228,10 +229,10 @@ pub fn ordered(tags: impl IntoIterator<Item = Tag>, after: Option<&Tag>) -> Vec<
 
 /// Adds an entry for a manifest, with `name` if given.
 ///
-/// If another entry has exactly this name, the name is removed from that entry. The entry is
-/// removed too, unless it is needed to list referrers. Other names are kept, even if they stand for
-/// the same tag. Children of an index lose their entries without names, because the index lists
-/// them.
+/// If another entry has exactly this name, the name is removed from that entry. That entry is
+/// removed too, unless it has an artifact type, because it may be the entry of a referrer. Other
+/// names are kept, even if they stand for the same tag. Children of an index lose their entries
+/// without names, because the index lists them.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the specification does not allow the name.
@@ -282,7 +283,7 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 /// Removes a name, which is looked up as in [`named`]. The manifest stays listed. Returns false if
-/// no entry has the name.
+/// no entry is found.
 ///
 /// # Errors
 /// Same as [`named`].

@@ -2,7 +2,7 @@
 //!
 //! Owns the format of the folder. `blob_file` writes the blobs. Tags are entries of `index.json`. A
 //! lock allows one writer of this file at a time, so that concurrent writers do not lose changes.
-//! Content is verified when it is read, as in every store.
+//! Manifests and whole blobs are verified when they are read, as in every store.
 
 mod index_file;
 pub mod listing;
@@ -33,10 +33,10 @@ use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
 ///
 /// The names in a layout are the annotations `org.opencontainers.image.ref.name` in `index.json`. A
 /// name stands for a tag if it is a tag or a reference. If two entries have the same name, the last
-/// entry wins. A tag selects the entry with exactly this name, or otherwise the entry whose name
-/// stands for the tag. If several names stand for the tag, a read of the tag fails. A manifest that
-/// is pushed to a tag replaces the entry with exactly this name. A manifest that is pushed without
-/// a tag is listed without a name, until an index that lists the manifest is pushed.
+/// entry wins. A tag selects the entry with exactly this name, or otherwise the only entry whose
+/// name stands for the tag. If there are several such names, a read of the tag fails. A manifest
+/// that is pushed to a tag replaces the entry with exactly this name. A manifest that is pushed
+/// without a tag is listed without a name, until an index that lists the manifest is pushed.
 ///
 /// Source: image-spec v1.1.1, "Image Layout".
 #[derive(Clone)]
@@ -69,8 +69,9 @@ impl Layout {
     /// Opens a layout. Creates the folder and the files of the layout if they are missing.
     ///
     /// # Errors
-    /// Same as [`open`](Self::open); [`Invalid`](ErrorKind::Invalid) if the folder holds other
-    /// files.
+    /// [`Invalid`](ErrorKind::Invalid) if the folder holds other files but no layout;
+    /// [`Unsupported`](ErrorKind::Unsupported) if the version of an existing layout is not 1;
+    /// [`Io`](ErrorKind::Io).
     pub async fn create(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         run_blocking(move || {
@@ -113,11 +114,13 @@ impl Layout {
     }
 
     /// Returns the default manifest. If exactly one name exists, the default is the named manifest,
-    /// selected by its tag if the name has a tag. Otherwise, the default is the only manifest.
+    /// selected by its tag if the name has a tag. If no name exists, the default is the only
+    /// manifest.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there are no manifests;
-    /// [`Conflict`](ErrorKind::Conflict), with the manifests to choose from, if there are several.
+    /// [`Conflict`](ErrorKind::Conflict), with the entries to choose from, if there are several
+    /// names, or several manifests without names.
     pub async fn only_manifest(&self) -> Result<TagOrDigest> {
         let entries = self.entries().await?;
         let at = |e: Error| e.at(self.name());

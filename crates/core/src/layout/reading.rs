@@ -65,7 +65,7 @@ impl CachedIndex {
     }
 }
 
-/// The identity of a file, and the time of its last modification.
+/// The identity of a file, its length, and the times of its last changes.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),

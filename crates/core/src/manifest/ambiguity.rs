@@ -1,4 +1,4 @@
-//! Checks that all readers understand a manifest in the same way.
+//! Refuses manifests that readers could understand differently.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,7 +13,8 @@ impl RawManifest {
     ///
     /// No object in the document may have a duplicate key, because some readers use the first value
     /// and others the last. Go readers ignore case, so keys that differ only in case count as
-    /// duplicates, except in annotations. A manifest of version 2 must have `schemaVersion` 2.
+    /// duplicates, except in annotations. If a manifest of version 2 states `schemaVersion`, the
+    /// value must be 2.
     ///
     /// The check applies to documents that are created or accepted. Documents that are only read
     /// are not checked.

@@ -5,8 +5,8 @@ use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::media_type::MediaType;
 
-/// An artifact manifest: blobs with a subject. The format was withdrawn before image-spec 1.1, but
-/// registries still hold such manifests.
+/// An artifact manifest: blobs, and usually a subject. The format was withdrawn before image-spec
+/// 1.1, but registries still hold such manifests.
 ///
 /// Source: image-spec v1.1.0-rc2, "Artifact Manifest".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -50,7 +50,7 @@ impl RawManifest {
     }
 
     /// Creates a new manifest by applying `edit` to the document of this manifest. The new manifest
-    /// has another digest. This manifest does not change.
+    /// is in canonical form and has the digest of its own bytes. This manifest does not change.
     ///
     /// ```
     /// # use longshore_core::RawManifest;
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_json_does_not_change_numbers() {
+    fn canonical_numbers_stay_the_same_when_they_are_written_again() {
         for number in ["184467440737095516164467440737095516157", "1.5e300", "0.1", "-0"] {
             let first = canonical_json(&serde_json::from_str::<Value>(number).unwrap()).unwrap();
             let read: Value = serde_json::from_slice(&first).unwrap();

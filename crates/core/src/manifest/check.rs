@@ -7,8 +7,8 @@ use crate::media_type::MediaType;
 impl RawManifest {
     /// Checks the document against its specification, and returns each violation as one clause.
     ///
-    /// A document that violates these rules can still be read, copied and pushed. Only an ambiguous
-    /// document is refused when it is created or accepted
+    /// If a document that violates these rules can be parsed, it can still be copied and pushed.
+    /// Only an ambiguous document is refused when it is created or accepted
     /// ([`check_unambiguous`](Self::check_unambiguous)). An OCI manifest is an artifact if its
     /// config is not an image config. The layers of an artifact may have any type.
     ///

@@ -23,7 +23,8 @@ pub struct ImageConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// The platform of the image: `architecture`, `os`, `variant`, `os.version` and `os.features`.
-    /// Fields of the configuration that are unknown to longshore are in its field `extra`.
+    /// The platform's field `extra` contains the fields of the configuration that are unknown to
+    /// longshore.
     #[serde(flatten)]
     pub platform: Platform,
     /// The settings for containers.
@@ -103,7 +104,7 @@ pub struct ContainerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RootFs {
-    /// Always `layers`.
+    /// The type of the file system, which must be `layers`.
     #[serde(default, rename = "type")]
     pub kind: String,
     /// The digest of each layer's uncompressed tar, lowest first.
@@ -145,7 +146,7 @@ pub struct History {
     /// The time of the step, in the format of RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// The command that was run.
+    /// The command or instruction that created the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
     /// The author of the step.
@@ -191,7 +192,7 @@ fn clean(created_by: &str) -> Cow<'_, str> {
     }
 }
 
-/// The shell with which both builders run commands.
+/// The default shell of the classic builder and of BuildKit.
 const SHELL: &str = "/bin/sh -c";
 /// The prefix that the classic builder adds to instructions that run no command.
 const NO_OPERATION: &str = "/bin/sh -c #(nop)";

@@ -12,7 +12,7 @@ use crate::media_type::MediaType;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ImageManifest {
-    /// Always 2.
+    /// The version of the format, which must be 2.
     pub schema_version: u64,
     /// The media type of the document. Older OCI images omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

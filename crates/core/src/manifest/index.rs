@@ -14,7 +14,7 @@ use crate::platform::{Fit, Platform};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Index {
-    /// Always 2.
+    /// The version of the format, which must be 2.
     pub schema_version: u64,
     /// The media type of the document. Older OCI indexes omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,10 +51,10 @@ impl Index {
         }
     }
 
-    /// Returns the manifest that fits a platform best: the manifest for exactly this platform, or
-    /// otherwise the manifest for the newest older processor of the same architecture. If several
-    /// manifests fit equally well, the first is returned. Attestations and nested indexes are never
-    /// returned.
+    /// Returns the manifest that fits a platform best, by the rules of [`Platform::satisfies`]: the
+    /// manifest for exactly this platform, or otherwise for the newest older processor of the same
+    /// architecture. If several manifests fit equally well, the first is returned. Attestations and
+    /// nested indexes are never returned.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) with the available platforms.
@@ -70,8 +70,8 @@ impl Index {
         images.filter_map(|d| Some((d.platform.as_ref()?.fit(wanted)?, d))).min_by_key(|fit| fit.0)
     }
 
-    /// Returns the platforms of the listed images. Omits empty platforms, and `unknown/unknown`,
-    /// which marks attestations.
+    /// Returns the platforms of the listed images. Omits platforms whose operating system is empty
+    /// or `unknown`. The value `unknown` marks attestations.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
         self.manifests
             .iter()
@@ -87,7 +87,7 @@ pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
     entry.annotations.get("vnd.docker.reference.type").is_some()
 }
 
-/// Builds the error for an index that has no image for the wanted platform, even in nested indexes.
+/// Builds the error for an index that has no image for the wanted platform.
 pub(crate) fn missing<T: ToString>(
     wanted: &Platform,
     available: impl IntoIterator<Item = T>,

@@ -31,7 +31,7 @@ fn invalid(e: &serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail(format!("not a valid manifest: {e}"))
 }
 
-/// 8 MiB: twice the size that registries accept, so that every stored manifest can be read.
+/// 8 MiB: twice the limit of the registry `distribution`, so that all its manifests can be read.
 pub const MANIFEST_LIMIT: usize = 8 << 20;
 
 #[cfg(test)]

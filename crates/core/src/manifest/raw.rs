@@ -29,13 +29,14 @@ impl RawManifest {
     /// of the payload is also accepted.
     ///
     /// `media_type` is the type that the store stated. If this type is missing or generic, the type
-    /// is read from the document.
+    /// is determined from the document.
     ///
     /// # Errors
     /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the bytes do not match;
     /// [`Unsupported`](ErrorKind::Unsupported) if the algorithm is unknown;
     /// [`Invalid`](ErrorKind::Invalid) if the media type cannot be determined, or if the document
-    /// contradicts the given media type.
+    /// contradicts the given media type; [`TooLarge`](ErrorKind::TooLarge) beyond
+    /// [`MANIFEST_LIMIT`](super::MANIFEST_LIMIT).
     pub fn new(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
         match verify(&bytes, &digest) {
             Err(e) if e.kind() == ErrorKind::DigestMismatch => {
@@ -55,7 +56,8 @@ impl RawManifest {
     /// digest of its payload, because registries use this digest.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) in the same cases as [`RawManifest::new`].
+    /// [`Invalid`](ErrorKind::Invalid) or [`TooLarge`](ErrorKind::TooLarge) in the same cases as
+    /// [`RawManifest::new`].
     pub fn from_bytes(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
         let digest = Digest::sha256(&bytes);
         Ok(Self::described(bytes, media_type, digest)?.by_payload())

@@ -16,7 +16,7 @@ pub(crate) struct Fit {
 }
 
 impl Fit {
-    /// Returns true if no other platform can fit better.
+    /// Returns true if the distance is zero, apart from the spelling.
     pub(crate) fn is_exact(self) -> bool {
         Self { spelling: false, ..self }
             == Self { variant: 0, os_version: 0, os_features: 0, spelling: false }
@@ -81,7 +81,7 @@ fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
 }
 
 /// Counts the steps from the wanted processor down to the offered processor. Returns `None` if the
-/// offered processor is newer.
+/// offered processor is newer, or of an incompatible generation.
 fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
     match (offered, wanted) {
         ((offered, step), (wanted, top)) if offered == wanted => top.checked_sub(step),
@@ -123,7 +123,8 @@ fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-/// The distance if the wanted platform has no variant, which is larger than any number of steps.
+/// The distance if a variant fits only because the wanted platform has no variant. This distance is
+/// larger than any number of steps.
 const ANY: u32 = u32::MAX;
 
 #[cfg(test)]

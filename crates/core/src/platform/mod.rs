@@ -89,7 +89,8 @@ impl Platform {
         Ok(Self { os_version, ..platform })
     }
 
-    /// Returns the platform of images for this machine. On macOS, images are also for Linux.
+    /// Returns the platform of images for this machine. The operating system is Windows on Windows,
+    /// and Linux on all other systems, such as macOS.
     #[must_use]
     pub fn local() -> Self {
         let os = if cfg!(windows) { "windows" } else { "linux" };
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_names_are_normalized() {
+    fn platform_names_are_normalized_and_invalid_names_are_refused() {
         for (text, shown) in [
             ("linux/amd64", "linux/amd64"),
             ("Linux/x86_64", "linux/amd64"),

@@ -54,7 +54,7 @@ impl Defaults {
     /// function.
     ///
     /// # Errors
-    /// [`ParseError`] with the name of the variable.
+    /// [`ParseError`], with the name of the variable, if a value is invalid.
     pub fn from_environment() -> Result<Self, ParseError> {
         Self::from_variables(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
@@ -82,8 +82,8 @@ impl Defaults {
     /// tag.
     ///
     /// The first part is the registry if it is `localhost` or contains a `.`, a `:` or an
-    /// upper-case letter. Names without a slash at Docker Hub get the namespace `library`, even if
-    /// Docker Hub is not the default registry.
+    /// upper-case letter. If Docker Hub is not the default registry, its names without a slash
+    /// still get the namespace `library`.
     ///
     /// # Errors
     /// [`ParseError`] with the text and the reason.
@@ -122,8 +122,8 @@ impl Defaults {
         ManifestReference::or_tag(reference, self.tag.clone())
     }
 
-    /// Returns the shortest text that [`parse`](Self::parse) converts to this reference. If no
-    /// shorter text exists, returns the full text.
+    /// Returns a short text that [`parse`](Self::parse) converts to this reference. The text omits
+    /// the registry and the namespace, or else only the registry, or else nothing.
     ///
     /// ```
     /// use longshore_core::{Defaults, Reference};

@@ -67,8 +67,8 @@ impl FromStr for Repository {
 /// A repository with a tag, a digest, both or neither: `registry/name[:tag][@digest]`.
 ///
 /// References are ordered and hashed by their parts: registry, name, tag, digest. `FromStr` always
-/// reads the first part as the registry. [`Defaults`] parses short names. A tag is added only by
-/// [`Reference::or_latest`] and [`Defaults::tagged`].
+/// reads the first part as the registry. [`Defaults`] parses short names. Parsing never adds a tag.
+/// [`Reference::or_latest`] and [`Defaults::tagged`] add a default tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     repository: Repository,

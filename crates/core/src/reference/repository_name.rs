@@ -4,7 +4,8 @@ use crate::error::{ParseError, Result, parsed_text};
 
 /// A repository's name within its registry, such as `library/nginx`.
 ///
-/// A name is safe as a relative path, because no part is `.` or `..`, and no part starts with `_`.
+/// A name is safe as a relative path, because no part is `.` or `..`. No part starts with `_`, so a
+/// store can use such names for its own files.
 ///
 /// Source: distribution-spec v1.1.1, "Pulling manifests".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ impl Tag {
     /// Parses a tag.
     ///
     /// # Errors
-    /// [`ParseError`] with the position at which the text violates the grammar.
+    /// [`ParseError`] with the reason and, for a character that is not allowed, its position.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("tag", text, reason);
         if text.is_empty() {

@@ -129,7 +129,7 @@ fn loopback_is_recognized_by_name_and_by_address() {
 }
 
 #[test]
-fn a_registry_name_has_a_host_and_a_port() {
+fn a_registry_name_has_a_host_and_an_optional_port() {
     let name = RegistryName::parse("[::1]:5000").unwrap();
     assert_eq!((name.host(), name.port()), ("[::1]", Some(5000)));
     let name = RegistryName::parse("Ghcr.IO").unwrap();

@@ -15,14 +15,17 @@ use crate::store::Source;
 /// Returns the image for a platform.
 ///
 /// From an index, selects the image that fits best. A single image is returned if its configuration
-/// fits the platform. A manifest that is not an image fits every platform.
+/// fits the platform. Any other manifest, such as an artifact or a schema 1 image, is returned for
+/// every platform.
 ///
 /// The best fit is an image for exactly this platform, or otherwise an image for the newest older
 /// processor of the same architecture, such as `arm/v6` if `arm/v7` is missing. If no entry with a
 /// platform fits, the configurations of the entries without a platform are read.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) with the available platforms; the errors of the source.
+/// [`NotFound`](ErrorKind::NotFound) with the available platforms;
+/// [`TooLarge`](ErrorKind::TooLarge) if more than 1,000 nested manifests or 32 MiB would have to be
+/// read; the errors of the source.
 pub async fn select_image(
     source: &(impl Source + ?Sized),
     manifest: RawManifest,
@@ -55,8 +58,8 @@ pub async fn select_image(
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if indexes are nested more than four levels deep;
-/// [`TooLarge`](ErrorKind::TooLarge) if there are more nested manifests than in real indexes; the
-/// errors of the source.
+/// [`TooLarge`](ErrorKind::TooLarge) if more than 1,000 nested manifests or 32 MiB would have to be
+/// read; the errors of the source.
 pub async fn list_images(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,

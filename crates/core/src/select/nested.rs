@@ -16,8 +16,8 @@ use crate::store::Source;
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms of all images;
-/// [`TooLarge`](ErrorKind::TooLarge) if there are more nested manifests than in real indexes; the
-/// errors of the source.
+/// [`TooLarge`](ErrorKind::TooLarge) if more than [`COUNT`] manifests or [`SIZE`] bytes would have
+/// to be read; the errors of the source.
 pub(crate) async fn image_in(
     source: &(impl Source + ?Sized),
     index: &Index,
@@ -97,9 +97,9 @@ impl Search<'_> {
     }
 }
 
-/// The manifests below an index. Each manifest is read only once, because a few manifests may list
-/// each other many times. Their number and total size are limited, because a registry may invent
-/// any number of manifests.
+/// The manifests below an index. Each manifest is read only once, because several indexes may list
+/// the same manifest. The number and total size of the manifests are limited, because a malicious
+/// registry could list any number of manifests.
 pub(crate) struct Below<'a, S: ?Sized> {
     source: &'a S,
     seen: HashSet<Digest>,
@@ -145,7 +145,7 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
             return Ok(());
         }
         Err(Error::new(ErrorKind::TooLarge).at(digest).detail(format!(
-            "the index lists more than {COUNT} manifests, or more than {SIZE} bytes in total"
+            "the index lists more than {COUNT} manifests, or manifests of more than {SIZE} bytes"
         )))
     }
 }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_best_fit_of_all_indexes_is_chosen_and_an_exact_fit_ends_the_search() {
+    async fn the_best_fit_of_all_indexes_is_chosen() {
         let store = Memory::new();
         let (v5, v6, v7) = (
             image(&store, "linux/arm/v5").await,

@@ -35,7 +35,7 @@ pub async fn a_missing_blob_is_not_found_when_opened(store: Arc<dyn Target>) {
     assert_eq!(store.blob_size(&missing.digest).await.unwrap(), None);
 }
 
-/// If the descriptor has a wrong size, a read fails and never returns the last byte.
+/// If the descriptor has a wrong size, opening or reading the blob fails.
 pub async fn a_blob_of_another_size_is_never_returned_whole(store: Arc<dyn Target>) {
     let (descriptor, _) = push(&*store, 100).await;
     for size in [99, 101] {

@@ -254,8 +254,8 @@ pub async fn content_that_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
     assert_eq!(store.ensure_blob(&descriptor, mount).await.unwrap(), Pushed::Existing);
 }
 
-/// Returns a repository that does not exist, at the registry of the store, if the store is at a
-/// registry.
+/// Returns a repository that does not exist. It is at the registry of the store, or at
+/// `localhost:1` if the store is not at a registry.
 fn missing_repository(store: &dyn Target) -> Repository {
     let registry = store.origin().map_or("localhost:1", |origin| origin.registry().as_str());
     format!("{registry}/no/such").parse().unwrap()

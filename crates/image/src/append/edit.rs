@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::layer::NewLayer;
 use crate::document::{Object, raw};
 
-/// The history entry for the new layers.
+/// The history entry that is added for each new layer.
 pub(super) struct Entry {
     pub(super) created: Option<String>,
     pub(super) created_by: String,
@@ -40,7 +40,7 @@ pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Ed
     if layers != diff_ids {
         return Err(Error::new(ErrorKind::Invalid)
             .at(image.manifest().digest())
-            .detail(format!("the image has {layers} layers, and {diff_ids} diff IDs")));
+            .detail(format!("the image has {layers} layers but {diff_ids} diff IDs")));
     }
     let docker = *image.manifest().media_type() == MediaType::DOCKER_MANIFEST;
     let layers: Vec<Descriptor> = new.iter().map(|layer| layer.descriptor(docker)).collect();
@@ -51,7 +51,8 @@ pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Ed
     Ok(Edited { manifest, config, config_bytes, layers })
 }
 
-/// Returns the config with additional diff IDs, and with a history entry for each new diff ID.
+/// Returns the config with additional diff IDs. If the history is complete, adds a history entry
+/// for each new diff ID.
 fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     let mut config = Object::parse(image.config_bytes())?;
     let mut rootfs: Object = config.get("rootfs")?.unwrap_or_default();
@@ -102,7 +103,7 @@ fn manifest(
     RawManifest::from_bytes(document.bytes()?, Some(manifest.media_type().clone()))
 }
 
-/// Returns the index with the entry of one image replaced.
+/// Returns the index with each entry of the old image pointing at the new image.
 pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Result<RawManifest> {
     let mut document = Object::parse(index.bytes())?;
     let mut entries: Vec<Object> = document.get("manifests")?.unwrap_or_default();
@@ -134,7 +135,7 @@ fn point_at(descriptor: &mut Object, new: &Descriptor) -> Result<()> {
     Ok(())
 }
 
-/// Checks a time in RFC 3339 format, which every reader of images expects.
+/// Checks that a time is in RFC 3339 format, which the OCI image specification requires.
 ///
 /// Source: RFC 3339, section 5.6.
 pub(super) fn checked_time(text: &str) -> Result<String, ParseError> {
@@ -156,8 +157,8 @@ pub(super) fn checked_time(text: &str) -> Result<String, ParseError> {
     if right { Ok(text.to_owned()) } else { Err(bad()) }
 }
 
-/// Returns true if the text consists of numbers joined by a separator. Each bound states the number
-/// of digits, the minimum and the maximum.
+/// Returns true if the text consists of numbers joined by a separator, each within its bound. A
+/// bound states the number of digits, the minimum and the maximum.
 fn numbers(text: &str, between: char, bounds: &[(usize, u32, u32)]) -> bool {
     let parts: Vec<&str> = text.split(between).collect();
     parts.len() == bounds.len()

@@ -11,7 +11,7 @@ use longshore_core::{
 use crate::compression::{Compression, UnpackLimits};
 use crate::layer::{UnpackResult, measure_tar};
 
-/// A layer that was read once to compute its digests and sizes.
+/// A layer whose digests and sizes are known, because it was already read.
 pub(super) struct NewLayer {
     pub(super) digest: Digest,
     pub(super) size: u64,

@@ -1,7 +1,7 @@
 //! Adds layers on top of an image.
 //!
-//! Owns the edits of config, manifest and index. The rest of these documents keeps its exact text.
-//! The copy engine and the store write the result, children before parents.
+//! Owns the edits of config, manifest and index. All other fields keep their exact text. The copy
+//! engine and the store write the result, children before parents.
 
 mod edit;
 mod layer;
@@ -20,7 +20,7 @@ use longshore_core::{
 use crate::compression::UnpackLimits;
 use layer::NewLayer;
 
-/// Layers to be added on top of an image, and the history entry for them.
+/// Layers to be added on top of an image, and the history entry for each of them.
 ///
 /// The image keeps its other content: unknown fields, times to the nanosecond, and the order of
 /// fields. The same input always gives the same digests, because the current time is not used.
@@ -59,7 +59,7 @@ pub struct Append {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppendResult {
-    /// The manifest that the tag now points at: the image, or the index that lists the image.
+    /// The image, or the index that lists the image. The tag, if given, points at this manifest.
     pub root: Descriptor,
     /// The image.
     pub image: Descriptor,
@@ -76,7 +76,8 @@ impl Append {
     }
 
     /// Adds a layer from a file: a tar, plain or compressed with gzip or zstd. The compression is
-    /// detected from the content. The file is read twice now, and once by the push.
+    /// detected from the content. This call reads the file twice. The push reads the file again if
+    /// the target lacks the layer.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the file cannot be read; [`Invalid`](ErrorKind::Invalid) if the
@@ -87,8 +88,9 @@ impl Append {
         Ok(self)
     }
 
-    /// Adds a layer from a store, which may be the image's own registry or another store. The layer
-    /// is read once now, to compute its diff ID. The push mounts or sends the layer.
+    /// Adds a layer from a store, which may be the image's own registry or another store. This call
+    /// reads the layer once, to compute its diff ID. The push mounts or sends the layer if the
+    /// target lacks it.
     ///
     /// # Errors
     /// The errors of [`file`](Self::file) about content; the errors of the source.
@@ -135,14 +137,17 @@ impl Append {
 
     /// Writes the image with its new layers to `target`, with `tag` if given.
     ///
-    /// Copies content of `source` that `target` lacks. In an index, replaces the entry of the
-    /// selected image. Attestations of the old image stay, and still describe the old image.
+    /// Copies from `source` what `target` lacks: the layers of a single image, or all content of an
+    /// index. In an index, replaces the entry of the selected image. Attestations of the old image
+    /// stay, and still describe the old image.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if no layer was added, or if the image is inconsistent;
-    /// [`Unsupported`](ErrorKind::Unsupported) if the content is not an image, or is an index and
-    /// no platform is selected; [`NotFound`](ErrorKind::NotFound), with the available platforms, if
-    /// no image fits the platform; the errors of the stores. After an error, the tag is unchanged.
+    /// [`Unsupported`](ErrorKind::Unsupported) if the content is not an image, if it is an index
+    /// and no platform is selected, or if the selected image is in a nested index;
+    /// [`NotFound`](ErrorKind::NotFound), with the available platforms, if no image fits the
+    /// platform; the errors of the stores. The tag is written last, so an earlier error leaves it
+    /// unchanged.
     pub async fn push(
         self,
         source: Arc<dyn Source>,

@@ -77,14 +77,15 @@ impl Known {
 impl Image {
     /// Reads an image's config and the start of each layer.
     ///
-    /// The digest of a plain layer is its diff ID, which is verified whenever the layer is read. A
-    /// compressed layer, which Docker does not write, is completely read here, once.
+    /// The digest of a plain layer is its diff ID, which is verified whenever the whole layer is
+    /// read. A compressed layer is completely read here, once, to compute its digests.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if a member is missing, if a member's name leads out of the
     /// archive, or if the config states a different number of layers;
     /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the config does not match its name, or a
-    /// compressed layer does not match the config.
+    /// compressed layer does not match the config; [`TooLarge`](ErrorKind::TooLarge) if the config
+    /// or a compressed layer exceeds the limits.
     pub(super) fn read(item: &Item, members: &Members, known: &mut Known) -> Result<Self> {
         let config_section = members.require(&item.config)?;
         let config = known.config(&config_section).map_err(|e| e.at(&item.config))?;
@@ -135,7 +136,7 @@ pub(super) fn check_count(layers: usize, diff_ids: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Invalid)
-        .detail(format!("not an image: {layers} layers, and {diff_ids} diff IDs in the config")))
+        .detail(format!("not an image: {layers} layers but {diff_ids} diff IDs in the config")))
 }
 
 /// Builds the Docker schema 2 manifest of the stored content. The same content always gives the
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_of_the_same_content_has_the_same_bytes() {
+    fn a_manifest_is_written_in_the_format_of_docker_schema_2() {
         let config = Descriptor::from_bytes(MediaType::DOCKER_CONFIG, b"{}");
         let made = manifest(config, Vec::new()).unwrap();
         let expected = format!(

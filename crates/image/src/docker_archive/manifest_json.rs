@@ -67,8 +67,8 @@ fn no_docker_archive(members: &Members) -> Result<Error> {
 }
 
 /// Builds the content of `repositories`: the uppermost layer for each repository and tag. Docker
-/// reads `repositories` only if `manifest.json` is missing. Some tools list the names in
-/// `repositories`.
+/// reads `repositories` only if `manifest.json` is missing. Some tools take the names of the images
+/// from `repositories`.
 pub(super) fn repositories<'a>(
     images: impl IntoIterator<Item = (&'a [Reference], Option<&'a Digest>)>,
 ) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -88,10 +88,10 @@ pub(super) fn repositories<'a>(
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const REPOSITORIES: &str = "repositories";
-/// 8 MiB: thousands of images.
+/// 8 MiB: enough for thousands of images.
 const LIMIT: usize = 8 << 20;
-/// 200,000 layers: thousands of images with a hundred layers each. A shared layer counts once for
-/// each image.
+/// 200,000 layers: enough for 2,000 images with a hundred layers each. A shared layer counts once
+/// for each image.
 const LAYER_LIMIT: usize = 200_000;
 
 #[cfg(test)]

@@ -58,7 +58,8 @@ struct Content {
 impl DockerArchive {
     /// Opens an archive and reads the configs of its images.
     ///
-    /// Reads only compressed layers, because their digests must be computed.
+    /// Also reads each compressed layer to compute its digests, but only the start of each plain
+    /// layer.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the file does not exist;
@@ -130,11 +131,12 @@ impl DockerArchive {
         }
     }
 
-    /// Returns the image with this name. A name without a tag and without a digest gets the tag
-    /// `latest`.
+    /// Returns the image with this name. A name without a tag gets the tag `latest`. A name with a
+    /// digest selects the digest, even if no image has it.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), with the existing names, if no image has this name.
+    /// [`NotFound`](ErrorKind::NotFound), with the existing names, if the name has no digest and no
+    /// image has this name.
     pub fn selector(&self, reference: &Reference) -> Result<TagOrDigest> {
         if let Some(digest) = reference.digest() {
             return Ok(digest.clone().into());
@@ -151,7 +153,8 @@ impl DockerArchive {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the archive has no image;
-    /// [`Conflict`](ErrorKind::Conflict), with the names of the images, if there are several.
+    /// [`Conflict`](ErrorKind::Conflict), with the names of the images, if there are several
+    /// different images.
     pub fn only_image(&self) -> Result<TagOrDigest> {
         let mut digests = self.content.images.iter().map(|image| image.manifest.digest());
         let Some(first) = digests.next() else {
@@ -168,7 +171,7 @@ impl DockerArchive {
             .with_hint(WHICH))
     }
 
-    /// Returns the selected image. All images with a selected tag must be the same.
+    /// Returns the selected image. All images with the selected tag must be the same.
     fn image(&self, selector: &TagOrDigest) -> Result<&Image> {
         let wanted = |image: &&Image| match selector {
             TagOrDigest::Tag(tag) => self.tags_for_digest(image).any(|t| t == tag),

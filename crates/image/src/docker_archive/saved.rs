@@ -101,7 +101,8 @@ pub(super) fn save(images: &mut Vec<Saved>, mut image: Saved, reference: Option<
     }
 }
 
-/// Returns all members of the archive: the two documents, then all other members by name.
+/// Returns all members of the archive: the two documents, then all other members in the order of
+/// their names.
 pub(super) fn members(images: &[Saved]) -> Result<Vec<(String, Part)>> {
     let items: Vec<Item> = images.iter().map(Saved::item).collect();
     let named = images.iter().map(|image| {

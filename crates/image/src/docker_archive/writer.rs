@@ -25,16 +25,16 @@ use crate::tar_file::{self, Output, Part};
 
 /// A docker-archive that is being written. Clones share its state.
 ///
-/// Accepts images for one platform each, in the formats of OCI and Docker. Layers are decompressed,
-/// as `docker load` and skopeo expect, and verified against the diff IDs in the config. An image
-/// therefore keeps its config and its ID, but not its manifest and digest. Blobs are staged in a
-/// folder beside the archive, and [`finish`](Target::finish) writes the file atomically. An
-/// existing archive is extended: its images stay, and names are merged. The same content always
-/// gives the same bytes.
+/// Accepts images for one platform each, in the formats of OCI and Docker. Pushed layers are stored
+/// decompressed, as in archives of skopeo, and verified against the diff IDs in the config. An
+/// image therefore keeps its config and its ID, but not its manifest and digest. Blobs are staged
+/// in a folder beside the archive, and [`finish`](Target::finish) writes the file atomically. An
+/// existing archive is extended: its images stay, unless a pushed image takes the only name of an
+/// image. The same images in the same order always give the same bytes.
 ///
 /// # Cancellation
-/// Dropping the writer without `finish` removes all staged blobs, and leaves an existing archive
-/// unchanged.
+/// Dropping the writer and its clones without `finish` removes all staged blobs, and leaves an
+/// existing archive unchanged.
 #[derive(Clone)]
 pub struct DockerArchiveWriter {
     work: Arc<Work>,
@@ -51,7 +51,7 @@ struct Work {
 
 struct State {
     images: Vec<Saved>,
-    /// The blobs, by the digest of the push.
+    /// The pushed blobs, by the digest under which each blob was pushed.
     blobs: BTreeMap<Digest, Unpacked>,
 }
 
@@ -65,10 +65,10 @@ struct Unpacked {
 }
 
 impl DockerArchiveWriter {
-    /// Starts an archive at `path`. The images of an existing archive are kept.
+    /// Starts an archive at `path`, or extends an existing archive.
     ///
-    /// - `repository`: the repository name of the images, without tags. If `None`, images have no
-    ///   names.
+    /// - `repository`: the repository name for pushed images, without a tag. If `None`, pushed
+    ///   images get no names.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`DockerArchive::open`]
@@ -124,8 +124,8 @@ impl DockerArchiveWriter {
 
 impl Work {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one insert, or one added image, so the state is consistent even if a
-        // writer panicked.
+        // No change of the state can stop half way, so the state is consistent even if a writer
+        // panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,7 +137,8 @@ impl Work {
         Error::new(ErrorKind::NotFound).at(format!("{} {what}", self.name()))
     }
 
-    /// Builds an image from a manifest and the blobs that were pushed before it.
+    /// Builds an image from a manifest, and from blobs that were pushed before it or are in the
+    /// existing archive.
     fn image(&self, manifest: &RawManifest) -> Result<Saved> {
         let parsed = match manifest.parse()? {
             Manifest::Image(image) => image,

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn following_links_fails_at_the_step_limit() {
+    fn following_links_fails_at_the_step_limit_and_at_the_depth_limit() {
         let chain = (0..39).map(|n| (format!("chain{n}"), "a/../".repeat(800) + &next(n)));
         let heads = (0..1000).map(|n| (format!("head{n}"), "chain0".to_owned()));
         let links: BTreeMap<_, _> = chain.chain(heads).collect();

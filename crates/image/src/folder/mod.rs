@@ -1,5 +1,4 @@
-//! Packs a folder into a layer, and unpacks a layer into a folder, as ORAS stores folders in
-//! artifacts.
+//! Packs a folder into a layer, and unpacks a layer into a folder, in the format of ORAS.
 //!
 //! Owns the rules for the content of such an archive: folders, files, and links within the folder,
 //! all below the folder's name. Handles annotations, but not manifests. The program uses this

@@ -24,8 +24,8 @@ pub struct FolderArchive {
 }
 
 impl FolderArchive {
-    /// Packs a folder into a tar with gzip. The title is the folder's name, or `.` for the current
-    /// folder. The descriptor has the annotations that ORAS and
+    /// Packs a folder into a tar that is compressed with gzip. The title is the folder's name, or
+    /// `.` for the current folder. The descriptor has the annotations that ORAS and
     /// [`unpack_folder`](crate::unpack_folder) need to unpack the archive.
     ///
     /// Entries are sorted. Each entry has the file's mode without setuid, setgid and sticky bit,
@@ -35,9 +35,9 @@ impl FolderArchive {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) for entries that readers refuse (sockets, pipes, devices,
-    /// links out of the folder, names that are not UTF-8), and for a file that changes while it is
-    /// read; [`TooLarge`](ErrorKind::TooLarge) for folders nested more than 256 deep;
-    /// [`Io`](ErrorKind::Io).
+    /// links out of the folder, names that are not UTF-8), for a folder without a name, and for a
+    /// file that becomes shorter while it is read; [`TooLarge`](ErrorKind::TooLarge) for folders
+    /// nested more than 256 deep; [`Io`](ErrorKind::Io).
     pub async fn of(folder: &Path, media_type: MediaType) -> Result<Self> {
         let title = title_of(folder)?;
         let folder = folder.to_owned();

@@ -22,12 +22,12 @@ pub(super) enum Item {
     },
     /// A hard link: the path of its target, which is also below the folder.
     HardLink(String),
-    /// A symbolic link: its text, which leads to a path within the folder.
+    /// A symbolic link: the text of its target, which leads to a path within the folder.
     SymbolicLink(String),
 }
 
 impl Item {
-    /// Returns the text of a link.
+    /// Returns the target of a link. For other items, returns the empty text.
     fn linked(&self) -> &str {
         match self {
             Self::HardLink(to) | Self::SymbolicLink(to) => to,
@@ -41,13 +41,13 @@ pub(super) type Plan = BTreeMap<String, Item>;
 
 /// Reads all headers of a folder's archive.
 ///
-/// - `title`: the first part of each entry's name, or `.` if entries have no common part.
+/// - `title`: the common prefix of the entries' names, or `.` if there is no prefix.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the file is not a tar or is truncated, for names and links
-/// that lead out of the folder, for devices and pipes, for two entries with the same name, and for
-/// entries below a file; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries, 64 MiB of
-/// names, or folders nested 256 deep.
+/// that lead out of the folder, for devices and pipes, for two entries with the same name that are
+/// not both folders, and for entries below a file; [`TooLarge`](ErrorKind::TooLarge) beyond
+/// 1,000,000 entries, 64 MiB of names, or 256 nested folders.
 pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
     let (mut plan, mut names) = (Plan::new(), 0);
     let mut entries = Entries::new(tar)?;
@@ -69,7 +69,8 @@ pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Returns the path of an entry below the folder, or `None` for the entry of the archive's root.
+/// Returns the path of an entry below the folder. For the archive's root, returns the empty path if
+/// the title is `.`, and `None` otherwise.
 fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     let Some(name) = named(&entry.name)? else {
         return Ok((title == ".").then(String::new));

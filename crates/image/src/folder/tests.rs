@@ -9,7 +9,7 @@ use tar::{Builder, EntryType, Header};
 use super::*;
 use crate::compression::{UnpackLimits, gzip};
 
-/// An entry in the format of oras-go: `<title>/…`, without a slash at the end of a folder.
+/// An entry in the format of oras-go: `<title>/…`, without a slash at the end of a folder's name.
 type Written<'a> = (&'a str, EntryType, &'a str);
 
 fn tar(entries: &[Written<'_>]) -> Vec<u8> {
@@ -77,7 +77,7 @@ const SYMBOLIC: EntryType = EntryType::Symlink;
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_folder_packed_by_oras_is_unpacked_to_the_same_tree() {
+async fn a_folder_in_the_format_of_oras_is_unpacked_to_the_same_tree() {
     for (title, prefix) in [("site", "site/"), ("a/site", "a/site/"), (".", "")] {
         let named = |name: &str| format!("{prefix}{name}");
         let folder = if title == "." { "." } else { title };
@@ -268,7 +268,7 @@ async fn conflicts_are_reported_before_any_file_is_moved() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_packed_folder_contains_no_times_and_owners() {
+async fn a_packed_folder_contains_no_times_or_owners() {
     use std::os::unix::fs::PermissionsExt;
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("site");

@@ -14,13 +14,13 @@ use crate::compression::UnpackLimits;
 use crate::file_range::{OpenFile, Section};
 use crate::layer::unpack;
 
-/// Unpacks the archive of a folder below `root`. Returns the path of the folder.
+/// Unpacks a folder's archive into `root`. Returns the path of the unpacked folder.
 ///
 /// The archive is verified against its digest, and its content against the annotation
 /// [`UNPACKED_DIGEST`](Annotations::UNPACKED_DIGEST), if present. All files are written to a
-/// temporary folder beside the target and then renamed. A new target therefore appears only with
-/// its complete content. In an existing target, files are added or replaced, and all other files
-/// stay.
+/// temporary folder beside the target, or in `root` if the target is `root` itself, and then
+/// renamed. A new folder below `root` therefore appears only with its complete content. In an
+/// existing target, files are added or replaced, and all other files stay.
 ///
 /// Modes are kept as far as the umask allows, but without setuid, setgid and sticky bit. The owner
 /// always has all permissions for folders. Owners and times are not kept. Symbolic links stay
@@ -28,18 +28,20 @@ use crate::layer::unpack;
 ///
 /// # Errors
 /// [`Invalid`] if the archive is damaged, for names and links that lead out of the folder, for
-/// devices and pipes, for two entries with the same name, and if an existing link or file is in the
-/// way. [`DigestMismatch`]; [`TooLarge`] beyond the limits, 1,000,000 entries, 64 MiB of names, or
-/// folders nested 256 deep; [`Io`]; the errors of the source. After an error, no files of the
-/// folder are left behind, unless the disk failed during the renaming.
+/// devices and pipes, for two entries with the same name that are not both folders, and if an
+/// existing link, file or folder is in the way. [`DigestMismatch`]; [`TooLarge`] beyond the limits,
+/// 1,000,000 entries, 64 MiB of names, or 256 nested folders; [`Unsupported`] for symbolic links on
+/// systems other than Unix; [`Io`]; the errors of the source. After an error, no files of the
+/// folder are left behind, unless a rename failed.
 ///
 /// # Cancellation
-/// Dropping the future leaves no files behind, unless the renaming has begun. The renaming is then
-/// completed.
+/// Dropping the future while the archive is read leaves no files behind. Once the archive has been
+/// read, unpacking and renaming continue in the background.
 ///
 /// [`Invalid`]: longshore_core::ErrorKind::Invalid
 /// [`DigestMismatch`]: longshore_core::ErrorKind::DigestMismatch
 /// [`TooLarge`]: longshore_core::ErrorKind::TooLarge
+/// [`Unsupported`]: longshore_core::ErrorKind::Unsupported
 /// [`Io`]: longshore_core::ErrorKind::Io
 pub async fn unpack_folder(
     source: &(impl Source + ?Sized),

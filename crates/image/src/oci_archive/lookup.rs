@@ -12,7 +12,7 @@ pub(super) struct Lookup<'a> {
     /// The name of the store.
     pub(super) name: String,
     pub(super) entries: &'a [Descriptor],
-    /// If set, the store is restricted to this name, and every tag selects this name.
+    /// If set, every tag selects the entry with this name.
     pub(super) under: Option<&'a str>,
     pub(super) find: &'a dyn Fn(&Digest) -> Result<Option<Section>>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the reading of such archives. Blobs are read in place from the file. `writer` writes
 //! archives, the module `listing` of longshore-core handles the names in `index.json`, and `lookup`
-//! finds the content of a name.
+//! finds manifests, blobs and referrers.
 
 mod lookup;
 mod writer;
@@ -29,11 +29,12 @@ use crate::tar_index::Members;
 
 /// An OCI image layout in a tar file, read in place. Clones share the open file.
 ///
-/// The tags come from the `org.opencontainers.image.ref.name` annotations of `index.json`, which
-/// are tags or references with a tag. If two entries have the same name, the last entry is used. A
-/// tag selects the entry with exactly this name. If no such entry exists, the tag selects the entry
-/// whose name is a reference with this tag. If several names are such references, a read of the tag
-/// fails. A compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
+/// The tags come from the `org.opencontainers.image.ref.name` annotations of `index.json`, whose
+/// values are usually tags or references. A reference without a tag stands for `latest`. If two
+/// entries have the same name, the last entry is used. A tag selects the entry with exactly this
+/// name. If no such entry exists, the tag selects the entry whose name is a reference with this
+/// tag. If several names are such references, a read of the tag fails. A compressed archive (gzip,
+/// zstd) is first unpacked into an unnamed temporary file.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -50,7 +51,7 @@ use crate::tar_index::Members;
 #[derive(Clone)]
 pub struct OciArchive {
     content: Arc<Content>,
-    /// If set, the store is restricted to this name, and every tag selects this name.
+    /// If set, every tag selects the entry with this name.
     name: Option<Arc<str>>,
 }
 
@@ -103,8 +104,8 @@ impl OciArchive {
         Ok(Self { content: Arc::new(content), name: None })
     }
 
-    /// Returns the same archive, restricted to one entry: for every tag, reads use the entry with
-    /// this name. The name need not be a tag.
+    /// Returns the same archive, in which every tag selects the entry with this name. The name need
+    /// not be a tag.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { content: Arc::clone(&self.content), name: Some(name.into()) }

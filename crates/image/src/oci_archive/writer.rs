@@ -22,16 +22,17 @@ use crate::tar_file::{self, Output, Part};
 /// An OCI archive that is being written. Clones share its state.
 ///
 /// Blobs are staged in a folder beside the archive, and [`finish`](Target::finish) writes the file
-/// atomically. An existing archive is extended: its content stays, and tags are merged. The same
-/// content always gives the same bytes.
+/// atomically. An existing archive is extended: its blobs and tags stay, except that a pushed tag
+/// moves to the pushed manifest. The same blobs, in any order, and the same manifests in the same
+/// order always give the same bytes.
 ///
 /// # Cancellation
-/// Dropping the writer without `finish` removes all staged blobs, and leaves an existing archive
-/// unchanged.
+/// Dropping the writer and its clones without `finish` removes all staged blobs, and leaves an
+/// existing archive unchanged.
 #[derive(Clone)]
 pub struct OciArchiveWriter {
     work: Arc<Work>,
-    /// If set, every tag selects this name.
+    /// If set, every tag selects the entry with this name.
     name: Option<Arc<str>>,
 }
 
@@ -50,7 +51,7 @@ struct State {
 }
 
 impl OciArchiveWriter {
-    /// Starts an archive at `path`. The content of an existing archive is kept.
+    /// Starts an archive at `path`, or extends an existing archive.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`OciArchive::open`]
@@ -90,8 +91,8 @@ impl OciArchiveWriter {
         Ok(Self { work: Arc::new(work), name: None })
     }
 
-    /// Returns the same archive, restricted to one entry: for every tag, reads and pushes use the
-    /// entry with this name. The name need not be a tag.
+    /// Returns the same archive, in which every tag selects the entry with this name, for reads and
+    /// pushes. The name need not be a tag.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { work: Arc::clone(&self.work), name: Some(name.into()) }
@@ -100,12 +101,13 @@ impl OciArchiveWriter {
 
 impl Work {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one insert, or replaces the index, so the state is consistent even if a
-        // writer panicked.
+        // No change of the state can stop half way, so the state is consistent even if a writer
+        // panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns all members of the archive: the two documents, then all other members by name.
+    /// Returns all members of the archive: the two documents, then all other members in the order
+    /// of their names.
     fn members(&self) -> Result<Vec<(String, Part)>> {
         let mut rest = BTreeMap::new();
         if let Some(existing) = &self.existing {
@@ -130,8 +132,8 @@ impl Work {
         let staged = self.state().blobs.get(digest).cloned();
         match (staged, &self.existing) {
             (Some(staged), _) => staged.section().map(Some),
-            // The lookup covers only blobs, because the old index is rewritten and its digest no
-            // longer exists.
+            // Only blobs are searched, because the new archive no longer contains the old
+            // `index.json`.
             (None, Some(existing)) => existing.content.members.find(&blob_name(digest)),
             (None, None) => Ok(None),
         }
@@ -151,8 +153,8 @@ impl Work {
         look(Lookup { name: self.name(), entries: &entries, under: name, find: &find })
     }
 
-    /// Returns true if the archive has the content and the content is not damaged. Content of the
-    /// existing archive is verified only once.
+    /// Returns true if the archive has the content and the content is not damaged. Intact content
+    /// of the existing archive is verified only once.
     fn is_held(&self, descriptor: &Descriptor) -> Result<bool> {
         let known = |state: &State| {
             state.blobs.contains_key(&descriptor.digest)

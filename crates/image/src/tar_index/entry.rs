@@ -157,8 +157,8 @@ impl<'a> Entries<'a> {
         Ok(name)
     }
 
-    /// Checks that a global header has no relevant record. Git writes a comment to the global
-    /// header.
+    /// Checks that a global header sets no name, no link target and no size. Git writes a comment
+    /// to the global header.
     fn global(&mut self, size: u64) -> Result<()> {
         let mut overrides = Overrides::default();
         overrides.read(&self.extension(size, PAX_LIMIT)?)?;
@@ -242,5 +242,6 @@ const MODE_BITS: u32 = 0o777;
 const NAME_LIMIT: usize = 4096;
 /// 1 MiB. Extended headers also contain extended attributes.
 const PAX_LIMIT: u64 = 1 << 20;
-/// 1,000,000 entries. Archives have a few entries for each layer.
+/// 1,000,000 entries. Archives of images have a few entries for each layer, and a folder's archive
+/// has one entry for each file.
 const ENTRY_LIMIT: usize = 1_000_000;

@@ -1,8 +1,8 @@
 //! The index of a tar file: the names of its files, and the positions of their content.
 //!
 //! Owns the strict reading of the tar file of an archive. Refuses names and links that lead out of
-//! the archive, and entries that two readers could interpret differently. Does not unpack files,
-//! and never reads the content of layers. The archives use this module.
+//! the archive, and headers that two readers could interpret differently. Does not read the content
+//! of files. The archives and `folder` use this module.
 
 mod entry;
 pub(crate) mod name;
@@ -79,7 +79,8 @@ impl Members {
     /// Returns the file with this name, if it exists. Follows links.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the name leads out of the archive, or links form a cycle.
+    /// [`Invalid`](ErrorKind::Invalid) if the name leads out of the archive, or if more than eight
+    /// links must be followed, as in a cycle.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Section>> {
         let name = name::within(name.as_bytes())?.unwrap_or_default();
         let mut links = LINK_LIMIT;
@@ -122,9 +123,9 @@ impl Members {
     }
 }
 
-/// Maximum number of links to follow. Archives use at most one level of links.
+/// Maximum number of links to follow. Known tools write at most one level of links.
 const LINK_LIMIT: usize = 8;
-/// 64 MiB: the names of half a million layers.
+/// 64 MiB: enough for the names of half a million layers.
 pub(crate) const NAMES_LIMIT: usize = 64 << 20;
 
 #[cfg(test)]

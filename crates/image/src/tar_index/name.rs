@@ -2,7 +2,7 @@
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Normalizes the name of a member: removes `./`, `//` and a trailing slash.
+/// Normalizes the name of a member: removes `./`, repeated slashes and a trailing slash.
 ///
 /// Returns `None` for the archive's root, and for a name that is not UTF-8, because such a name is
 /// never looked up.
@@ -23,7 +23,7 @@ pub(crate) fn within(name: &[u8]) -> Result<Option<String>> {
     Ok((!parts.is_empty()).then(|| parts.join("/")))
 }
 
-/// Returns the folder of a member. The result is empty for the archive's root.
+/// Returns the folder that contains a member. The empty text stands for the archive's root.
 pub(crate) fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
@@ -31,9 +31,9 @@ pub(crate) fn folder(name: &str) -> &str {
 /// Returns the names that a link's target may mean, relative to these folders, in order of
 /// precedence.
 ///
-/// A symbolic link is relative to its own folder, and a hard link to the archive's root. Docker
-/// also resolved the links of layers from the root. In the images of some vendors, `<id>/layer.tar`
-/// is a link to `.<hash>.tar` in the root.
+/// A symbolic link is relative to its own folder, and a hard link to the archive's root. However,
+/// Docker also resolved the symbolic links of layers from the root, and archives of some vendors
+/// depend on this: `<id>/layer.tar` is a link to `.<hash>.tar` in the root.
 ///
 /// # Errors
 /// Same as [`link_target`], for the first folder.

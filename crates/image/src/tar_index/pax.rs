@@ -23,8 +23,8 @@ impl Overrides {
     /// [`Unsupported`](ErrorKind::Unsupported) for sparse files, whose content is not stored
     /// completely.
     ///
-    /// Source: POSIX.1-2024, pax, "pax Extended Header". The size applies to both reading and
-    /// skipping.
+    /// Source: POSIX.1-2024, pax, "pax Extended Header". The record `size` determines how many
+    /// bytes are read and skipped.
     pub(super) fn read(&mut self, mut records: &[u8]) -> Result<()> {
         while !records.is_empty() {
             let (key, value, rest) = record(records)?;
@@ -83,7 +83,7 @@ fn bad(what: &str) -> Error {
         .detail(format!("the tar file has an extended header with {what}"))
 }
 
-/// The maximum length of the length field of a record, including the space. The maximum is
+/// The maximum length of the length field of a record, including the space. Nine digits are
 /// sufficient for the size limit of extended headers.
 const LENGTH_DIGITS: usize = 10;
 

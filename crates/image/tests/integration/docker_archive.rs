@@ -167,8 +167,8 @@ async fn a_layer_that_exceeds_the_unpack_limits_is_refused() {
     assert_eq!(files(folder.path()), ["x.tar"]);
 }
 
-/// An archive in the format of Docker 1.10 to 24: a folder for each layer, and a link for a
-/// repeated layer.
+/// An archive in the format of Docker 1.10 to 24: a folder for each layer, and links for repeated
+/// layers.
 #[tokio::test]
 async fn archives_of_docker_save_are_read() {
     let folder = tempfile::tempdir().unwrap();

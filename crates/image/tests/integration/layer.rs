@@ -38,7 +38,7 @@ async fn every_compression_unpacks_to_the_same_verified_tar() {
 }
 
 #[tokio::test]
-async fn the_last_chunk_is_withheld_until_the_diff_id_matches() {
+async fn the_last_chunk_is_withheld_if_the_diff_id_does_not_match() {
     let tar = tar();
     let layer = Layer::gzip(&tar);
     let wrong = Some(Digest::sha256(b"another"));
@@ -89,7 +89,8 @@ async fn dropping_the_stream_stops_the_reading() {
     let mut stream = unpack(reader, None, UnpackLimits::default()).unwrap();
     assert!(!stream.next().await.unwrap().unwrap().is_empty());
     drop(stream);
-    // The reader of the source owns it. After the source is released, it can no longer be read.
+    // The source owns one clone of `taken`. Once this clone is dropped, the source can no longer be
+    // read.
     let released = async {
         while Arc::strong_count(&taken) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,4 +1,5 @@
-//! Tests of the archives with stores in memory, with malicious files, and with skopeo.
+//! Tests of archives, layers and appending, with stores in memory, malicious files, skopeo and
+//! umoci.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -69,8 +70,8 @@ async fn copy(
     copier.copy(&by_tag(name), Some(&tag(name))).await.map(drop)
 }
 
-/// Returns an image's manifest, and the digest and the diff IDs of its config. A change of format
-/// does not affect this digest and these diff IDs.
+/// Returns an image's manifest, and the digest and the diff IDs of its config. The digest and the
+/// diff IDs stay the same in a docker-archive.
 async fn identity(
     source: &dyn Source,
     selector: &TagOrDigest,

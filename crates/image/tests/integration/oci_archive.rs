@@ -37,7 +37,7 @@ async fn an_index_is_copied_unchanged() {
 }
 
 #[tokio::test]
-async fn the_same_content_gives_the_same_bytes_in_any_order() {
+async fn the_order_of_blob_pushes_does_not_change_the_archive() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (Image::small(1).build(), Image::small(2).build());
     let mut written = Vec::new();

@@ -42,7 +42,8 @@ pub trait VerifySignatures {
     /// Certificate chains are not supported.
     ///
     /// # Errors
-    /// [`Unverified`](ErrorKind::Unverified), which names the signature and its defect.
+    /// [`Unverified`](ErrorKind::Unverified) with the defect. For a defect of one signature, the
+    /// error states the position of the signature.
     ///
     /// Source: Docker image manifest version 2, schema 1, "Signed Manifests"; RFC 7515.
     fn verify_signatures(&self) -> Result<Verified>;
@@ -59,7 +60,8 @@ pub trait Sign {
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is not schema 1, or if the key is
-    /// too weak to sign; [`Invalid`](ErrorKind::Invalid) if the schema 1 manifest is malformed.
+    /// too weak to sign; [`Invalid`](ErrorKind::Invalid) if the schema 1 manifest is malformed;
+    /// [`Io`](ErrorKind::Io) if the system's random number generator failed.
     ///
     /// Source: libtrust, `jsonsign.go`.
     fn sign(&self, key: &SigningKey) -> Result<RawManifest>;
@@ -91,7 +93,9 @@ impl Sign for RawManifest {
     fn sign(&self, key: &SigningKey) -> Result<RawManifest> {
         let Manifest::Schema1(schema1) = self.parse()? else {
             let error = Error::new(ErrorKind::Unsupported).at(self.digest());
-            return Err(error.detail(format!("{} has no signatures", self.media_type())));
+            return Err(
+                error.detail(format!("expected a schema 1 manifest, found {}", self.media_type()))
+            );
         };
         let payload = match self.signed_payload() {
             Ok(payload) => payload.to_vec(),

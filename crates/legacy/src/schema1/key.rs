@@ -35,7 +35,8 @@ impl SigningKey {
     /// Parses the first private key of a PEM file: PKCS #8, SEC 1 or PKCS #1. PKCS #8 may be
     /// encrypted with a password (PBES2: PBKDF2 and AES-CBC, OpenSSL's default).
     ///
-    /// An RSA key of less than 2048 bits has an identifier but cannot sign.
+    /// An RSA key that `ring` refuses, such as a key of less than 2048 bits, has an identifier but
+    /// cannot sign.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid), which names the defect and does not quote the key.
@@ -89,7 +90,7 @@ pub struct PublicKey(Public);
 enum Public {
     /// A curve, and an uncompressed point on it.
     Ec { curve: Curve, point: Vec<u8> },
-    /// The modulus and the exponent, without leading zeros.
+    /// The modulus and the exponent, as big-endian bytes.
     Rsa { n: Vec<u8>, e: Vec<u8> },
 }
 

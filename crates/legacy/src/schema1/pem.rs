@@ -189,8 +189,8 @@ impl<'a> Scheme<'a> {
     }
 }
 
-/// Maximum number of iterations: 10 million. OpenSSL uses 2,048 by default, careful users a
-/// million.
+/// Maximum number of iterations: 10 million. OpenSSL uses 2,048 iterations by default, and careful
+/// users choose a million.
 const ITERATION_LIMIT: u32 = 10_000_000;
 
 // Object identifiers in DER: 1.2.840.113549.1.1.1, 1.2.840.10045.2.1 and those of the curves.

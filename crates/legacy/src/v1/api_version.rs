@@ -6,9 +6,9 @@ use longshore::{Client, RegistryName, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ApiVersion {
-    /// Docker's Registry API v1: [`Registry`](super::Registry).
+    /// Docker's Registry API v1. Use [`Registry`](super::Registry).
     V1,
-    /// Docker's Registry API v2, continued by the OCI distribution specification:
+    /// Docker's Registry API v2, continued by the OCI distribution specification. Use
     /// [`Client::repository`].
     V2,
 }

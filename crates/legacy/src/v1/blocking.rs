@@ -173,7 +173,7 @@ impl fmt::Display for Image {
     }
 }
 
-/// The layer of a v1 image as received: a tar, usually compressed with gzip.
+/// The layer of a v1 image as pushed: a tar, usually compressed with gzip.
 ///
 /// Dropping the layer or its reader closes the connection.
 #[derive(Debug)]
@@ -182,7 +182,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Returns the layer's size in bytes, if the registry states it.
+    /// Returns the layer's size in bytes, if the registry states it and the body has no content
+    /// encoding.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.inner.size()

@@ -102,7 +102,8 @@ impl Image {
 
     /// Opens the image's layer.
     ///
-    /// Sends `GET /v1/images/<id>/layer`; follows redirects without credentials.
+    /// Sends `GET /v1/images/<id>/layer`; follows redirects, but sends no credentials to other
+    /// origins.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
@@ -127,8 +128,9 @@ impl Image {
 
     /// Pushes the image's layer. The image's JSON must exist.
     ///
-    /// Sends `PUT /v1/images/<id>/layer`. A stream cannot be sent again. Before a stream, `GET
-    /// /v1/images/<id>/json` is sent to detect whether the registry requires credentials.
+    /// Sends `PUT /v1/images/<id>/layer`. A stream cannot be sent again. If no token of an index is
+    /// used, `GET /v1/images/<id>/json` is therefore sent before a stream, to detect whether the
+    /// registry requires credentials.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the JSON does not exist.
@@ -191,7 +193,7 @@ impl Image {
     }
 }
 
-/// Returns a body that updates the digester as it is read.
+/// Returns the body, and passes the body's bytes to the digester.
 fn observed(body: Body, digester: &Arc<Mutex<Digester>>) -> Body {
     let seen = Arc::clone(digester);
     let see = move |bytes: &Bytes| {

@@ -4,10 +4,10 @@ use std::str::FromStr;
 use longshore::ParseError;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The identifier of an image at a v1 registry: 64 hex digits or a prefix of them.
+/// The identifier of an image at a v1 registry, usually 64 hex digits or a prefix of them.
 ///
-/// The identifier is random. It is not a digest of the content. Only letters and digits are
-/// allowed, so an identifier is safe in a path.
+/// The client that pushes an image chooses its identifier, which need not be a digest of the
+/// content. Only letters and digits are allowed, so an identifier is safe in a path.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ImageId(String);
@@ -16,8 +16,8 @@ impl ImageId {
     /// Parses an identifier.
     ///
     /// # Errors
-    /// [`ParseError`] if the text is empty, longer than 64 characters, or not only letters and
-    /// digits.
+    /// [`ParseError`] if the text is empty, is longer than 64 characters, or contains other
+    /// characters than ASCII letters and digits.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("image id", text, reason);
         if text.is_empty() {

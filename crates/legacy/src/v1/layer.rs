@@ -6,9 +6,9 @@ use longshore::{Algorithm, BlobStream, Digest, Digester, Error, ErrorKind, RawRe
 use super::image::ImageJson;
 use super::site::header;
 
-/// The layer of a v1 image as received: a tar, usually compressed with gzip.
+/// The layer of a v1 image as pushed: a tar, usually compressed with gzip.
 ///
-/// Gzip added by a proxy is decoded.
+/// A gzip content encoding, which a proxy may add, is decoded.
 #[derive(Debug)]
 pub struct Layer {
     /// Boxed, because [`checked`](Self::checked) may return the layer as its error.
@@ -20,7 +20,8 @@ impl Layer {
         Self { reply: Box::new(reply) }
     }
 
-    /// Returns the layer's size in bytes, if the registry states it.
+    /// Returns the layer's size in bytes, if the registry states it and the body has no content
+    /// encoding.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.length().filter(|_| !self.reply.is_coded())
@@ -34,9 +35,9 @@ impl Layer {
 
     /// Returns the bytes, checked against the checksum that came with the image's JSON.
     ///
-    /// The last chunk is held until the checksum matches. If the checksum does not match, the last
-    /// item is a [`DigestMismatch`](ErrorKind::DigestMismatch). The registry itself states the
-    /// checksum, so the checksum protects against damage but not against a malicious registry.
+    /// The last chunk is withheld until the checksum is verified. If the checksum does not match,
+    /// the last item is a [`DigestMismatch`](ErrorKind::DigestMismatch). The registry itself states
+    /// the checksum, so the checksum protects against damage but not against a malicious registry.
     ///
     /// # Errors
     /// Returns the layer itself if `json` has no checksum of a supported kind.
@@ -46,7 +47,7 @@ impl Layer {
         let mut digester = algorithm.digester();
         start(&mut digester, &json.bytes);
         // A storage service may label a gzip layer as encoded without encoding it again. The body
-        // then has the size that the JSON states.
+        // then has the size that the registry stated with the JSON.
         let stream = match json.size.is_some() && json.size == self.length() {
             true => self.reply.into_stream(),
             false => self.into_stream(),
@@ -114,7 +115,7 @@ impl Check {
         if found == self.expected {
             return self.held.take().map(Ok);
         }
-        let clause = format!("the registry states {}, got {found}", self.expected);
+        let clause = format!("the registry states the checksum {}, got {found}", self.expected);
         Some(Err(Error::new(ErrorKind::DigestMismatch).at("layer").detail(clause)))
     }
 }

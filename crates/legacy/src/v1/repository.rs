@@ -28,7 +28,7 @@ pub struct Repository {
 pub struct Tagged {
     /// The tag.
     pub tag: Tag,
-    /// The image's identifier or a prefix of it. `None` if the registry states no identifier.
+    /// The image's identifier or a prefix of it. `None` if the registry states no valid identifier.
     pub id: Option<ImageId>,
 }
 
@@ -71,7 +71,7 @@ impl Repository {
 
     /// Lists the tags, ordered by name.
     ///
-    /// Sends `GET /v1/repositories/<namespace>/<name>/tags`. Registries return a map, Docker's
+    /// Sends `GET /v1/repositories/<namespace>/<name>/tags`. Registries return a map, and Docker's
     /// index returns a list. Tags outside the grammar are omitted, with a warning in the log.
     ///
     /// # Errors
@@ -163,9 +163,10 @@ impl Repository {
     /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need no token. Sends
     /// `GET /v1/repositories/<namespace>/<name>/images` to read or `PUT
     /// /v1/repositories/<namespace>/<name>/` to write, with `X-Docker-Token: true`. The token then
-    /// replaces the credentials. It is sent only to a host that `endpoints` allows. It is sent over
-    /// plain HTTP only to a registry whose scheme is explicitly http, or to its own index on
-    /// loopback. Other requests fail with [`Denied`](ErrorKind::Denied).
+    /// replaces the credentials. It is sent only to the index itself or to an endpoint that
+    /// `endpoints` allows. It is sent over plain HTTP, or to a server with an invalid certificate,
+    /// only if the registry's settings permit this or if the registry is its own index on this
+    /// machine. Otherwise, requests fail with [`Denied`](ErrorKind::Denied).
     ///
     /// # Errors
     /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index

@@ -16,10 +16,10 @@ pub struct Found {
     /// The repository's description.
     #[serde(default)]
     pub description: Option<String>,
-    /// Number of users who have starred it.
+    /// The number of users who have starred the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub star_count: Option<u64>,
-    /// Fields unknown to longshore: `is_official`, `is_automated`, …
+    /// All other fields, such as `is_official` and `is_automated`.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -55,7 +55,7 @@ async fn page(site: &Site, words: &str, token: Option<PageToken>) -> Result<Page
     };
     let results: Results = site.get(&[&path], format!("search at {}", site.registry())).await?;
     let items = results.results.unwrap_or_default();
-    // An index may count pages that it does not have, so a page without results is the last.
+    // An index may announce more pages than it has, so a page without results is the last page.
     let more = results.num_pages.is_some_and(|pages| number < pages) && !items.is_empty();
     Ok(Page { items, next: more.then(|| PageToken::new((number + 1).to_string())) })
 }

@@ -15,8 +15,8 @@ pub enum Access {
 /// The choice among the endpoints that an index names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Endpoints {
-    /// Endpoints on the index's own host or a subdomain of it. Without such an endpoint, the index
-    /// is used as the registry.
+    /// The first endpoint on the index's own host or a subdomain of it. Without such an endpoint,
+    /// the index is used as the registry.
     #[default]
     SameSite,
     /// The first endpoint, on any host. The index then decides where the token is sent.
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_from_either_header() {
+    fn a_token_is_read_from_the_token_header_or_from_a_challenge() {
         let token = r#"signature=123abc,repository="a/b",access=read"#;
         for (lines, expected) in [
             (vec![("x-docker-token", r#"signature=123abc,repository="a/b",access=read"#)], token),

@@ -249,8 +249,8 @@ async fn aysa_and_longshore_authenticate_with_a_password() {
     let theirs = sent_as(guest, place.address, "GET", "/v2/project/image/tags/list", "", "");
     assert_eq!((theirs.status, names(&theirs, "tags")), (200, vec!["dev".to_owned()]));
     assert_eq!(image.tags(None).all().await.unwrap(), [tag("dev")]);
-    // aysa sends the password with the first request, longshore after a challenge. Both report a
-    // wrong password as refused.
+    // aysa sends the password with the first request, and longshore sends it after a challenge.
+    // Both report that a wrong password was refused.
     let wrong = "Z3Vlc3Q6d3Jvbmc=";
     assert_eq!(sent_as(wrong, place.address, "GET", "/v2/", "", "").status, 401);
     let wrong = crate::login(place.registry(), "guest", "wrong");

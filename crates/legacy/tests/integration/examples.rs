@@ -48,7 +48,7 @@ type Login = (&'static str, &'static str);
 const GUEST: Login = ("guest", "guest");
 const FRED: Login = ("fred", "somepassword");
 
-/// Pushes each content to a registry, with a repository and a tag.
+/// Pushes images to a registry, each to its repository and tag.
 async fn fill(address: SocketAddr, (user, password): Login, content: &[(&str, &str, Content)]) {
     let registry = address.to_string().parse().unwrap();
     let login = MemoryCredentials::new().with(registry, user, Secret::new(password));

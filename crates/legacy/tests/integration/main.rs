@@ -1,5 +1,5 @@
-//! Tests the v1 API and schema 1 signatures, and runs the examples for users of the earlier
-//! clients.
+//! Tests the v1 API, compares aysa's client with longshore, and runs the examples for users of the
+//! earlier clients.
 
 #![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 

@@ -348,7 +348,8 @@ async fn a_token_of_the_index_replaces_the_credentials() {
     let mut settings = Settings::default();
     settings.needs_token = true;
     let registry = filled(settings.clone()).await;
-    // By default, the token is sent only to an endpoint on the index's host.
+    // By default, the token is sent only to an endpoint on the index's host or on a subdomain of
+    // it.
     let named = format!("elsewhere.example:1, {} \t", registry.address());
     settings.index_of = Some(named);
     settings.needs_token = false;
@@ -383,7 +384,8 @@ async fn a_token_of_the_index_replaces_the_credentials() {
         Registry::new(&client, &name(&registry)).repository(&"lib/img".parse().unwrap()).unwrap();
     let e = e.authorize(Access::Write, Endpoints::SameSite).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
-    // Permission to use plain HTTP with the index does not extend to the registry of the token.
+    // Permission to use plain HTTP with the index does not extend to the registry that the index
+    // names.
     let unasked = self::repository(&trusting(&[&index]), &index);
     registry.requests();
     let authorized = unasked.authorize(Access::Read, Endpoints::SameSite).await.unwrap();
@@ -457,8 +459,8 @@ async fn the_api_version_is_detected_or_chosen_by_the_caller() {
     let (old, new) = (name(&old), new.to_string().parse::<RegistryName>().unwrap());
     for (registry, version) in [(&old, ApiVersion::V1), (&new, ApiVersion::V2)] {
         assert_eq!(api_version(&client, registry).await.unwrap(), version);
-        // A caller can use either API explicitly. Requests of the API that the registry lacks fail
-        // with not found.
+        // A caller can use either API explicitly. Requests of an API that the registry does not
+        // support fail with not found.
         let v1 = Registry::new(&client, registry).repository(&"lib/img".parse().unwrap()).unwrap();
         let v2 = client.repository(&format!("{registry}/lib/img").parse().unwrap());
         let answers = [

@@ -70,7 +70,7 @@ fn tags_are_listed_read_set_and_removed_without_async() {
 }
 
 #[test]
-fn a_layer_reader_ends_only_after_verification() {
+fn a_checked_layer_ends_only_after_verification() {
     let server = filled(Settings::default());
     let image = Registry::new(&quick().build_blocking(), &name(&server)).image(&id("top"));
     let json = image.json().unwrap();

@@ -13,8 +13,8 @@ use serde_json::json;
 /// The exception that docker-registry-client-async raises for an error status.
 pub(super) const HTTP: &str = "ClientResponseError";
 
-/// Starts Python with a client of docker-registry-client-async in `client` and an image of the
-/// registry in `image`.
+/// Starts Python and sets two variables: `client` is a docker-registry-client-async client, and
+/// `image` is the name of an image in the registry.
 pub(super) fn crashvb(place: &Place, image: &str) -> Predecessor {
     crashvb_with(place, image, "")
 }
@@ -305,7 +305,8 @@ async fn crashvb_and_longshore_fail_for_the_same_reasons() {
     let ours = place.at("no/where").tags(None).all().await.unwrap_err();
     same_failure(&raised, HTTP, Some(404), &ours, ErrorKind::NotFound);
 
-    // In both clients, a HEAD of a missing item is not an error.
+    // In crashvb, a HEAD of a missing item is not an error. The same applies to `blob_size` of
+    // longshore.
     assert_eq!(crashvb.gives("(await client.head_manifest(image)).result"), false);
     let none = "(await client.head_blob(image, FormattedSHA256.calculate(b'none'))).result";
     assert_eq!(crashvb.gives(none), false);

@@ -9,7 +9,8 @@ use longshore::{
 use longshore_testkit::fixture::schema1;
 use serde_json::json;
 
-/// Starts Python with a client of dreg-client in `client` and its registry in `registry`.
+/// Starts Python and sets two variables: `client` is a dreg-client client, and `registry` is its
+/// registry.
 fn dreg(place: &Place) -> Predecessor {
     dreg_with(place, "")
 }

@@ -10,7 +10,7 @@ use longshore_testkit::fixture::schema1;
 use longshore_testkit::script::{Exchange, Script};
 use serde_json::json;
 
-/// Starts Python with a python-dxf client for one repository in `dxf`.
+/// Starts Python and sets `dxf` to a python-dxf client for one repository.
 fn dxf(place: &Place, repository: &str) -> Predecessor {
     let mut dxf = Predecessor::start(&[]);
     dxf.run("from dxf import DXF, DXFBase, hash_bytes, hash_file; from dxf import exceptions");
@@ -179,7 +179,7 @@ async fn dxf_refuses_to_send_a_password_over_plain_http() {
 
     let raised = dxf.raises("dxf.authenticate('user', 's3cret')");
     assert!(raised.is("DXFAuthInsecureError"), "{raised:?}");
-    // longshore sends a password if plain HTTP is allowed for this registry.
+    // longshore sends the password, because this credential permits plain HTTP.
     assert_eq!(place.tags("team/app").await, ["v1", "v2"]);
 }
 
@@ -263,7 +263,7 @@ async fn dxf_shares_a_session_and_a_token_that_longshore_can_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_and_longshore_get_tokens_from_another_host() {
+async fn dxf_and_longshore_get_tokens_from_a_configured_host() {
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let address = front.address();
@@ -328,7 +328,8 @@ async fn dxf_skips_existing_blobs_and_makes_a_manifest_that_longshore_pushes() {
         dxf.gives("digest")
     );
 
-    // Defect of dxf: it reports signed schema 1 as damaged, because its digest covers the payload.
+    // Defect of dxf: it reports signed schema 1 as damaged, because the digest of such a manifest
+    // covers only the payload.
     schema1::push(&*place.at("old/app"), &schema1::image(), &tag("v1")).await;
     dxf.run("old = DXF(host, 'old/app', insecure=True)");
     let raised = dxf.raises("old.get_alias('v1')");

@@ -1,4 +1,5 @@
-//! Compares python-dxf's program `dxf` with the library. `docs/migrating.md` lists the commands.
+//! Compares python-dxf's program `dxf` with longshore's library. `docs/migrating.md` lists the
+//! commands.
 
 use super::*;
 
@@ -92,7 +93,8 @@ async fn dxf_program_stores_files_that_longshore_reads() {
 
     let info = [("DXF_BLOB_INFO", "1")];
     let (printed, _) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &info);
-    // Defect of dxf: except on a terminal, the size follows the blob instead of preceding it.
+    // Defect of dxf: if stdout is not a terminal, the size is printed after the blob instead of
+    // before it.
     assert_eq!(printed, format!("21.5\n{} 5\n", blob.digest));
     // Defect of dxf: it does not convert the chunk size of the environment to a number.
     let chunks = [("DXF_CHUNK_SIZE", "2")];

@@ -83,7 +83,7 @@ async fn all_clients_map_each_error_status_to_an_error_class() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_clients_report_a_forbidden_request_as_denied() {
+async fn crashvb_dreg_yodle_moby_and_longshore_report_a_forbidden_request_as_denied() {
     let place = Place::with(|registry, _| {
         registry.access(users().user("reader", PASSWORD, Permissions::PULL))
     });

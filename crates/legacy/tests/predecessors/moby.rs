@@ -9,7 +9,7 @@ use longshore::{
 use longshore_testkit::fixture::{Layer, layer_tar};
 use serde_json::json;
 
-/// Starts Python with a client of moby-distribution in `client`.
+/// Starts Python and sets `client` to a moby-distribution client.
 fn moby(place: &Place, arguments: &str) -> Predecessor {
     let mut moby = Predecessor::start(&[]);
     moby.run("from moby_distribution import *; import io, json; from pathlib import Path");
@@ -319,8 +319,8 @@ async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
     let mut moby = moby(&place, "");
     let blob = descriptor(b"at hand");
     let from = place.at("team/app").repository().clone();
-    // The blob does not exist in the registry or in a local file. moby-distribution fails with not
-    // found. longshore reports that the mount was declined.
+    // The blob is missing in the registry, and no local file is given. moby-distribution fails with
+    // not found. longshore reports that the mount was declined.
     moby.run(&format!("digest = '{}'", blob.digest));
     let raised = moby.raises("Blob('theirs', digest, **at).mount_from('team/app')");
     assert!(raised.is("ResourceNotFound"), "{raised:?}");

@@ -127,7 +127,7 @@ async fn moby_falls_back_to_plain_http_and_longshore_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_always_detects_plain_http_and_longshore_unless_https_is_set() {
+async fn moby_always_detects_plain_http_and_longshore_detects_it_unless_https_is_set() {
     let place = Place::open().await;
     let (address, mut moby) = (place.address, Moby::new(&[]));
     let plain = (format!("http://{address}"), false);

@@ -5,7 +5,7 @@ use super::*;
 use longshore::{Authentication, BasicAuth, Credential, MemoryCredentials, Secret};
 use longshore_testkit::script::{Exchange, Script};
 
-/// Starts Python with a client of moby-distribution in `client`, with this class of authenticators.
+/// Starts Python and sets `client` to a moby-distribution client with this class of authenticators.
 fn moby(address: SocketAddr, class: &str) -> Predecessor {
     let mut moby = Predecessor::start(&[]);
     moby.run("from moby_distribution import *; from moby_distribution.registry.auth import *");

@@ -109,8 +109,8 @@ fn moby_and_longshore_read_the_same_key() {
         }
     }
 
-    // Defect of moby-distribution: it silently replaces a key with a password, or an unreadable
-    // key, with a new key.
+    // Defect of moby-distribution: it silently uses a new key instead of an encrypted or unreadable
+    // key.
     python.run("os.environ['MOBY_DISTRIBUTION_PRIVATE_KEY_PASSWORD'] = 'secret'");
     let locked =
         "keep(ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b'secret'))";

@@ -5,8 +5,8 @@ use super::*;
 
 use longshore::{Delete as _, Digest};
 
-/// Starts Python with yodle's client in `client`, and the class with one request per call in
-/// `base`.
+/// Starts Python and sets two variables: `client` is yodle's client, and `base` is an object of its
+/// class with one request per call.
 fn yodle(place: &Place, arguments: &str) -> Predecessor {
     let mut yodle = Predecessor::start(&[]);
     yodle.run(

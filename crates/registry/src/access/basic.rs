@@ -1,4 +1,4 @@
-//! HTTP Basic authentication, shared by all policies.
+//! HTTP Basic authentication, for the policies that check passwords.
 //!
 //! Source: RFC 7617.
 

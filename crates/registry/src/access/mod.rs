@@ -1,7 +1,8 @@
 //! Access control.
 //!
 //! Owns the [`Access`] trait and the policies of this crate. `registry` calls the policy before a
-//! handler runs. For a mount, the upload handler calls it again for the source repository.
+//! handler runs. For a mount, the upload handler calls the policy again, for the source repository
+//! or for all repositories.
 
 mod basic;
 mod htpasswd;

@@ -13,8 +13,8 @@ use super::{Access, AccessRequest, Action, Decision, EndpointReply, Resource};
 use crate::query::Query;
 use crate::random;
 
-/// Users who exchange their password for a short-lived token at `/token`, as at public
-/// registries.
+/// A policy under which users exchange their password for a short-lived token at `/token`, as at
+/// public registries.
 ///
 /// A token is random and valid only in this process. It grants the requested access, limited to the
 /// permissions of its user.
@@ -217,7 +217,7 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 10,000 tokens: a few MiB, no matter how many tokens clients request.
+/// 10,000 tokens, no matter how many tokens clients request: a few MiB with the usual scopes.
 const ISSUED_LIMIT: usize = 10_000;
 /// 5 minutes: the usual lifetime at public registries.
 const LIFETIME: Duration = Duration::from_secs(300);

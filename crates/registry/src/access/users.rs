@@ -73,8 +73,8 @@ impl Users {
         self
     }
 
-    /// Returns the permissions of the user in this `Authorization` header, or `None` if the name or
-    /// the password is wrong.
+    /// Returns the permissions of the user in this `Authorization` header, or `None` if the header
+    /// is missing or has a wrong name or password.
     pub(super) fn permissions(&self, authorization: Option<&str>) -> Option<Permissions> {
         let offered = basic::offered(authorization)?;
         let offered = digest(&offered.name, &offered.password);

@@ -149,9 +149,10 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
 }
 
 /// Refuses a manifest if content that it references is missing or has another size. There are three
-/// exceptions: non-distributable layers may be missing, a subject may be pushed later or never, and
-/// schema 1 manifests are accepted unchecked because they declare no sizes. An index may also list
-/// blobs, as the cache indexes of BuildKit did before 0.21 (2025).
+/// exceptions: non-distributable layers are not checked, a subject may be pushed later or never,
+/// and schema 1 manifests are accepted unchecked because they declare no sizes. If missing content
+/// is allowed, only the sizes of existing content are checked. An index may also list blobs, as the
+/// cache indexes of BuildKit did before 0.21 (2025).
 async fn check_successors(
     call: &Call<'_>,
     store: &Repository,
@@ -196,14 +197,14 @@ fn check_size(noun: &str, listed: &Descriptor, size: Option<u64>) -> Result<(), 
             StatusCode::BAD_REQUEST,
             ErrorCode::MANIFEST_INVALID,
             format!(
-                "{noun} {} has {size} bytes, but the manifest says {}",
+                "{noun} {} has {size} bytes, but the manifest declares {}",
                 listed.digest, listed.size
             ),
         )),
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,
             ErrorCode::MANIFEST_BLOB_UNKNOWN,
-            format!("the manifest needs {noun} {}, which is not in the repository", listed.digest),
+            format!("the manifest lists {noun} {}, which is not in the repository", listed.digest),
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! The endpoints, one module each.
+//! The endpoints, with one module for each resource.
 //!
 //! A handler reads the request, calls a [`Repository`], and builds the reply. `registry` calls
 //! [`answer`] after it has authorized the caller.

@@ -23,7 +23,7 @@ use crate::response_body::Body;
 ///
 /// With `n`, sends one page. Without `n`, sends all names up to
 /// [`listing_size`](crate::RegistryLimits::listing_size) bytes, because many clients never request
-/// a second page. The names are read while they are sent.
+/// a second page. A listing of more than 64 KiB is read while it is sent.
 pub(super) async fn names<T>(
     call: &Call<'_>,
     count: Option<usize>,

@@ -111,5 +111,5 @@ async fn page_of(listed: Option<&Listed>) -> Result<Page> {
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
-/// 4 MiB: the maximum size of an index that clients accept.
+/// 4 MiB: the maximum size of an index that many clients accept.
 const PAGE_SIZE: usize = 4 << 20;

@@ -200,7 +200,7 @@ fn location(name: &RepositoryName, id: &UploadId) -> String {
 }
 
 /// Returns the positions of the first and last byte of an upload. For an empty upload, the header
-/// is `0-0`, as in all registries.
+/// is `0-0`, as in Docker's registry.
 fn range_header(size: u64) -> Result<HeaderValue, Refusal> {
     reply::header_value(&format!("0-{}", size.saturating_sub(1)))
 }

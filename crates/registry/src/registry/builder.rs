@@ -57,7 +57,7 @@ impl RegistryBuilder {
         }
     }
 
-    /// Stores repositories in memory, until the process ends.
+    /// Stores repositories in memory, until the registry is dropped.
     #[must_use]
     pub fn memory(mut self) -> Self {
         self.place = Place::Memory;
@@ -99,7 +99,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// Refuses all changes: every request except `GET` and `HEAD` is answered with 405.
+    /// Refuses all changes: requests that push or delete, and all requests to uploads, are answered
+    /// with 405.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.offered = Permissions::PULL;
@@ -116,8 +117,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// Starts every `Location` with this URL, such as `https://registry.example`. Clients must be
-    /// able to reach the registry at this URL.
+    /// Starts every `Location` within the registry with this URL, such as
+    /// `https://registry.example`. Clients must be able to reach the registry at this URL.
     ///
     /// By default, a `Location` is built from the host and scheme of the request. The scheme is the
     /// [`Scheme`](http::uri::Scheme) that [`serve`](crate::serve) adds to the extensions of the
@@ -145,7 +146,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// Sends every `Location` as a path, which works behind every proxy.
+    /// Sends every `Location` within the registry as a path, which works behind every proxy that
+    /// does not change paths.
     ///
     /// Some old clients cannot follow a path (docker-registry-client-async 1.0.3, moby-distribution
     /// 0.8.2).
@@ -167,7 +169,7 @@ impl RegistryBuilder {
             None => self.locations,
         };
         let (storage, limit): (Arc<dyn Storage>, _) = match self.place {
-            // Counting content in memory is free, so count it even without a limit.
+            // Counting content in memory is cheap, so count it even without a limit.
             Place::Memory => {
                 (Arc::new(MemoryStorage::new()), Some(self.limits.total_size.unwrap_or(u64::MAX)))
             }

@@ -1,7 +1,7 @@
 //! Blobs: links from repositories, verified content, and deletion.
 //!
-//! A blob is one object, with a link from each repository that has it. A damaged blob, or a link
-//! without its blob, counts as missing, so that the next push repairs it.
+//! A blob is one object, with a link from each repository that has it. A blob that is found to be
+//! damaged, or a link without its blob, counts as missing, so that the next push repairs it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -33,7 +33,8 @@ pub(super) struct Blobs {
 pub(super) enum Found {
     /// No object, or an object with other content.
     Nothing,
-    /// The blob, verified since it was last written, with its size in bytes.
+    /// The blob, with its size in bytes. It was verified since it was last written, or the storage
+    /// prevents damage.
     Intact(u64),
     /// An object too large to verify now, with its size in bytes.
     Unchecked(u64),
@@ -149,8 +150,8 @@ impl Repository {
         Ok(true)
     }
 
-    /// Removes the link to a blob. If it is the last link, deletes the blob first, because a blob
-    /// without links would never be deleted.
+    /// Removes the link to a blob. If it is the last link, deletes the blob first. Otherwise, a
+    /// crash between the two steps could leave a blob without links, which would never be deleted.
     pub(super) async fn delete_blob_now(self, digest: Digest) -> Result<()> {
         let (shared, link) = (&self.shared, Key::link(&self.name, &digest));
         let _changing = shared.blobs.change(&digest).await;
@@ -209,8 +210,8 @@ pub(super) fn no_blob(digest: &Digest) -> Error {
     Error::new(ErrorKind::NotFound).at(format!("blob {digest}"))
 }
 
-/// 64 MiB, which takes 50 ms to hash: the longest wait of a client that checks whether a blob
-/// exists.
+/// 64 MiB, which takes about 50 ms to hash: a client that checks whether a blob exists waits for
+/// the hash.
 pub(super) const CHECK_LIMIT: u64 = 64 << 20;
 /// 65,536 blobs, about 10 MB. At the limit, all entries are removed and blobs are verified again.
 const KNOWN_LIMIT: usize = 1 << 16;

@@ -40,8 +40,8 @@ impl<T: Ord + Send + Sync> Listing<T> {
         Ok(items)
     }
 
-    /// Returns the page after the item in `token`, or after `after` if there is no token. A client
-    /// that reads a listing slowly thus holds only one page in memory.
+    /// Returns the page after the item in `token`, or after `after` if there is no token. The
+    /// registry thus holds only one page for a client that reads a listing slowly.
     pub(super) async fn page(
         &self,
         token: Option<&PageToken>,

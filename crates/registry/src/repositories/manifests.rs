@@ -24,7 +24,7 @@ impl Repository {
     }
 
     /// Adds the manifest to the referrers of its subject, then writes the manifest, then its tags.
-    /// A visible manifest is therefore always listed as a referrer.
+    /// A visible manifest with a subject is therefore always listed as a referrer.
     pub(super) async fn write_manifest(self, manifest: RawManifest, tags: Vec<Tag>) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).read().await;
         let mut objects = Vec::new();
@@ -146,7 +146,8 @@ impl Repository {
         Ok(found)
     }
 
-    /// Returns true if the repository has any content.
+    /// Returns true if the repository has any content. May also return true if all its content was
+    /// removed.
     pub(super) async fn is_there(&self) -> Result<bool> {
         let storage = &self.shared.objects.storage;
         let has_manifests = !storage.list(&Key::manifests(&self.name)).await?.is_empty();

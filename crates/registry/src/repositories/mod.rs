@@ -47,8 +47,8 @@ struct Shared {
     objects: Objects,
     blobs: Blobs,
     sessions: Sessions,
-    /// Manifests of a repository are written in parallel but removed one at a time. Otherwise, a
-    /// manifest could be removed before its tag is written.
+    /// Manifests of a repository are written in parallel, but none is written during a removal.
+    /// Otherwise, a manifest could be removed before its tag is written.
     turns: Locks<RwLock<()>>,
     names: Listing<RepositoryName>,
     tags: Mutex<HashMap<RepositoryName, Arc<Listing<Tag>>>>,
@@ -123,7 +123,8 @@ impl Repositories {
     }
 
     /// Removes the uploads that received no bytes for the time `idle`, and returns their number.
-    /// For uploads of an earlier process, the idle time starts with the first call.
+    /// For an upload of an earlier process, the idle time starts with the first call, or with an
+    /// earlier request for the upload.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the data of an upload cannot be removed.
@@ -150,8 +151,8 @@ impl Shared {
         Arc::clone(tags.entry(name.clone()).or_default())
     }
 
-    /// Returns the listing of a repository's tags if a client has requested it before. Otherwise
-    /// there is no cache to drop. Unknown names therefore take no memory.
+    /// Returns the existing listing of a repository's tags, if any. Creates no listing, so that
+    /// unknown names take no memory.
     fn listed_tags(&self, name: &RepositoryName) -> Option<Arc<Listing<Tag>>> {
         let tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         tags.get(name).map(Arc::clone)
@@ -201,7 +202,7 @@ where
     stream::iter(items.into_iter().map(query)).buffered(REQUESTS).try_collect().await
 }
 
-/// 1,000 listings of tags are cached.
+/// 1,000 listings of tags: at this number, unused listings are dropped.
 const LISTINGS: usize = 1_000;
 
 /// 16 small requests in parallel: an object store takes tens of milliseconds for each.

@@ -48,7 +48,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Returns the size of an object in bytes, or 0 if sizes are not counted.
+    /// Returns the size of an object in bytes, or 0 if it does not exist or sizes are not counted.
     pub(super) async fn size(&self, key: &Key) -> Result<u64> {
         if !self.space.is_counted() {
             return Ok(0);

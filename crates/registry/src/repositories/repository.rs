@@ -31,7 +31,8 @@ impl Repository {
         Self { name, shared }
     }
 
-    /// Returns true if the repository has any content.
+    /// Returns true if the repository has any content. May also return true if all its content was
+    /// removed.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.

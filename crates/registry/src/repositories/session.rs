@@ -67,7 +67,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Opens a session of an earlier process, unless it is open already.
+    /// Opens a new session or a session of an earlier process, unless it is already open.
     pub(super) fn restore(&self, id: UploadId, repository: RepositoryName, progress: Progress) {
         if let Entry::Vacant(vacant) = self.open().entry(id) {
             vacant.insert(Arc::new(Session {
@@ -79,8 +79,8 @@ impl Sessions {
         }
     }
 
-    /// Serializes the restoring of earlier sessions, so that a session that ends in the meantime is
-    /// not restored.
+    /// Serializes the restoring of earlier sessions. Otherwise, a slow task could restore a session
+    /// that another task has restored and ended in the meantime.
     pub(super) async fn restoring(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.restoring.lock().await
     }
@@ -140,7 +140,7 @@ impl Session {
         let size = progress.size();
         if offset.is_some_and(|offset| offset != size) {
             return Err(
-                Error::new(ErrorKind::Conflict).detail(format!("the upload has {size} bytes"))
+                Error::new(ErrorKind::Conflict).detail(format!("wrong offset; expected {size}"))
             );
         }
         Ok(progress)
@@ -177,7 +177,7 @@ impl Progress {
     }
 }
 
-/// 10,000 open uploads: more than any fleet of clients pushes at the same time.
+/// 10,000 open uploads: more than large fleets of clients push at the same time.
 const OPEN_LIMIT: usize = 10_000;
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ impl Space {
     /// Takes bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if they exceed the limit.
+    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if the counted size would exceed
+    /// the limit.
     pub(super) fn take(&self, bytes: u64) -> Result<Held> {
         let limit = self.0.limit.unwrap_or(u64::MAX);
         let taken = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {

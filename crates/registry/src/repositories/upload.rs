@@ -52,7 +52,8 @@ impl Repository {
     /// Begins an upload whose digest is expected to have this algorithm.
     ///
     /// # Errors
-    /// [`RateLimited`](ErrorKind::RateLimited) if too many uploads are open.
+    /// [`RateLimited`](ErrorKind::RateLimited) if too many uploads are open; [`Io`](ErrorKind::Io)
+    /// if the system's random source fails.
     pub fn begin_upload(&self, algorithm: Algorithm) -> Result<UploadId> {
         let id = UploadId::random()?;
         let progress = Progress::new(algorithm.digester(), self.shared.objects.space.held(0));
@@ -66,7 +67,7 @@ impl Repository {
     /// [`NotFound`](ErrorKind::NotFound) if this repository has no such upload;
     /// [`Conflict`](ErrorKind::Conflict), with nothing written, if the offset differs or the upload
     /// is busy; [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if the registry is full;
-    /// the stream's error.
+    /// errors of the stream and of the storage.
     ///
     /// After a broken or stalled connection, the received bytes are kept and the upload can
     /// continue. After any other error, the upload is unchanged.
@@ -116,7 +117,8 @@ impl Repository {
     /// Cancels an upload.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if this repository has no such upload.
+    /// [`NotFound`](ErrorKind::NotFound) if this repository has no such upload;
+    /// [`Conflict`](ErrorKind::Conflict) if the upload is busy.
     pub async fn cancel(&self, id: &UploadId) -> Result<()> {
         let (_, progress) = self.write_to(id, None).await?;
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
@@ -290,7 +292,7 @@ impl Shared {
         self.end(id, progress).await
     }
 
-    /// Closes the session of a removed upload.
+    /// Closes the session of a completed or removed upload.
     async fn end(&self, id: &UploadId, progress: &Progress) -> Result<()> {
         if progress.record.is_some() {
             self.objects.storage.delete(&Key::session(id)).await?;

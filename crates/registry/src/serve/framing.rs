@@ -1,8 +1,8 @@
 //! Request boundaries on an HTTP/1.1 connection.
 //!
-//! Owns the rules for accepted framing: only forms that all implementations parse in the same way.
-//! A proxy in front of the registry can then never mistake a part of one request for another
-//! request. hyper is more lenient. `strict` applies these rules to the received bytes.
+//! Owns the rules for accepted framing: only forms that have a single meaning in the specification.
+//! A proxy in front of the registry that follows the specification then finds the same boundaries
+//! between requests. hyper is more lenient. `strict` applies these rules to the received bytes.
 //!
 //! Source: RFC 9112, sections 2.2, 3.2, 5, 6 and 7.1; RFC 9110, section 5.5.
 
@@ -89,7 +89,7 @@ impl Framing {
             ([], [encoding]) if !is_old && encoding.eq_ignore_ascii_case(b"chunked") => {
                 Ok(Self::Chunks(Chunk::START))
             }
-            ([], _) => Err("expected one Transfer-Encoding, chunked, in HTTP/1.1"),
+            ([], _) => Err("expected Transfer-Encoding once, with the value chunked, in HTTP/1.1"),
             (_, []) => Err("more than one Content-Length header"),
             _ => Err("both Content-Length and Transfer-Encoding"),
         }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_must_name_one_host() {
+    fn an_http_1_1_request_must_have_one_valid_host_header() {
         for (head, good) in [
             ("GET / HTTP/1.1\r\nHost: a:1", true),
             ("GET / HTTP/1.1\r\nHost: [::1]:1", true),
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_with_a_length_ends_with_its_last_byte() {
+    fn a_body_with_a_length_ends_after_this_number_of_bytes() {
         let mut framing = Framing::Body(5);
         assert_eq!(framing.advance(b"hel"), Ok(3));
         assert_eq!(framing, Framing::Body(2));

@@ -252,8 +252,8 @@ const SEND_BUFFER: usize = 128 << 10;
 /// 1 MiB, as in Go's servers: 20 MB/s for a stream with a round-trip time of 50 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// 2 MiB: the number of bytes that a client can send before the registry reads them. The bytes stay
-/// in memory until then. One stream cannot fill the window, so a waiting request does not block the
-/// others.
+/// in memory until then. One stream cannot fill the window, so a single waiting request does not
+/// block the others.
 const CONNECTION_WINDOW: u32 = 2 << 20;
 /// 100 ms: a client that reads at full speed opens its window sooner. For a client with a longer
 /// round-trip time, the cost of reopening a file does not matter.

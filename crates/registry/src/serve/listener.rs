@@ -6,7 +6,7 @@ use http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A source of connections: a socket, or a TLS layer on one.
+/// A source of connections: a socket, or a TLS layer on a socket.
 ///
 /// [`serve`](super::serve) accepts any implementation. [`TcpListener`] is an implementation for
 /// plain HTTP.
@@ -30,7 +30,7 @@ pub struct Accepted<S> {
     pub peer: SocketAddr,
     /// The scheme that the client used: `http`, or `https` with TLS.
     pub scheme: Scheme,
-    /// Prepares the connection for HTTP, for example with a TLS handshake.
+    /// A future that prepares the connection for HTTP, for example with a TLS handshake.
     ///
     /// [`serve`](super::serve) limits this step to 10 s, and accepts other connections in the
     /// meantime.
@@ -56,8 +56,8 @@ impl Listener for TcpListener {
     }
 }
 
-/// Limits the system's send buffer. Buffered bytes count as progress of the client. With a large
-/// buffer, the registry would detect a slow client late.
+/// Limits the unsent bytes in the system's send buffer, which count as progress of the client. With
+/// a large buffer, the registry would detect a slow client late.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn limit_send_buffer(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);

@@ -25,21 +25,24 @@ pub use self::listener::{Accepted, Listener};
 /// Serves a registry on a listener until `shutdown` completes.
 ///
 /// Supports HTTP/1.1, and HTTP/2 for clients that start with its preface. An HTTP/2 connection has
-/// at most 32 streams. After `shutdown`, requests in progress have 10 s to finish, and handshakes
-/// are dropped.
+/// at most 32 concurrent streams. After `shutdown`, the function waits up to 10 s for requests in
+/// progress, and handshakes are dropped.
 ///
 /// At most [`RegistryLimits::connections`](crate::RegistryLimits::connections) connections are
-/// open. Further connections wait to be accepted. A connection is closed in these cases:
+/// open. Further connections wait to be accepted. A connection is closed because of a time limit in
+/// these cases:
 ///
 /// - Its preparation for HTTP, such as a TLS handshake, takes longer than 10 s.
-/// - The client does not complete a request head within 10 s of the head's first byte.
-/// - The client sends no byte within 10 s of the start of the connection, or within 100 s of the
-///   last response.
+/// - The client does not complete the head of its first request within 10 s after this preparation.
+/// - On HTTP/1.1, the client does not complete the head of a later request within 10 s of the
+///   head's first byte.
+/// - The client begins no request within 100 s of the last response.
 /// - The client reads a response more slowly than
-///   [`RegistryLimits::body_rate`](crate::RegistryLimits::body_rate). On HTTP/2, only the stream is
-///   reset.
+///   [`RegistryLimits::body_rate`](crate::RegistryLimits::body_rate). If the cause is the
+///   flow-control window of an HTTP/2 stream, only the stream is reset.
 ///
-/// An HTTP/2 stream whose flow-control window is closed holds no resources.
+/// If the flow-control window of an HTTP/2 stream stays closed for 100 ms, the stream holds no open
+/// blob and no large document.
 ///
 /// # Errors
 /// None at present: a connection that cannot be accepted is logged and skipped.
@@ -73,7 +76,7 @@ pub async fn serve(
     drop((listener, open));
     let ended = connections.acquire_many(u32::try_from(limit).unwrap_or(CONNECTION_LIMIT));
     if tokio::time::timeout(SHUTDOWN_TIME, ended).await.is_err() {
-        tracing::warn!("requests in progress were aborted");
+        tracing::warn!("requests in progress did not finish within 10 s");
     }
     Ok(())
 }
@@ -105,7 +108,8 @@ async fn expire_uploads(registry: &Registry) {
 
 /// More connections than any system has file descriptors for.
 const CONNECTION_LIMIT: u32 = 1 << 28;
-/// 10 s: the time that service managers wait before they kill a process.
+/// 10 s: the time that `docker stop` waits before it kills a process. Many service managers wait
+/// longer.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

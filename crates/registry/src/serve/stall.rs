@@ -11,8 +11,8 @@ use tokio::time::{Instant, Sleep};
 use super::idle::Idle;
 use crate::pace::Pace;
 
-/// A connection that ends writes that are too slow for [`Pace`] and reads that are too slow for
-/// [`Idle`].
+/// A connection whose writes fail if they are too slow for [`Pace`], and whose reads fail if they
+/// wait too long for [`Idle`].
 ///
 /// Buffered writes count as progress, so the system's buffer should be small.
 pub(super) struct Stalling<T> {

@@ -13,9 +13,9 @@ use super::framing::{self, Framing, Problem};
 
 /// A connection that checks the framing of the incoming bytes.
 ///
-/// A refused head is replaced with a minimal request, and the reason is stored in [`Refused`].
-/// Bodies are not copied. A body with invalid chunks is aborted. HTTP/2 has its own framing and is
-/// passed on unchanged.
+/// A refused head is replaced with a minimal request, and the reason is stored in [`Refused`]. Most
+/// bytes of a body are not copied. A body with invalid chunks is aborted. HTTP/2 has its own
+/// framing and is passed on unchanged.
 pub(super) struct Strict<T> {
     inner: T,
     state: State,
@@ -113,7 +113,8 @@ impl<T: AsyncRead + Unpin> Strict<T> {
     /// Waits for the bytes that show whether the client uses HTTP/2.
     ///
     /// # Errors
-    /// Errors of the connection, or its end.
+    /// Errors of the connection; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection
+    /// ends before these bytes.
     pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
         poll_fn(|cx| {
             loop {
@@ -239,5 +240,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The request that replaces a refused head.
 const PLACEHOLDER: &[u8] = b"GET / HTTP/1.1\r\nHost:\r\n\r\n";
-/// 128 KiB per connection: enough for two heads, and for full speed with bodies.
+/// 128 KiB per connection: more than the largest accepted head, and enough for full speed with
+/// bodies.
 pub(super) const HEAD_LIMIT: usize = 128 << 10;

@@ -30,8 +30,9 @@ pub use upload_id::UploadId;
 ///
 /// A read sees every write that ended before the read began. An object becomes visible only when it
 /// is complete, and a reader that has opened it reads its whole content. If a storage outlives the
-/// process, a write is durable when the call returns. Only one process at a time writes to a
-/// storage. [`Repositories`](crate::Repositories) uses locks where a precondition does not suffice.
+/// process, a write outside `uploads/` is durable when the call returns. Only one process at a time
+/// writes to a storage. [`Repositories`](crate::Repositories) uses locks where a precondition does
+/// not suffice.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Returns the size and version of each of these objects, or `None` for each object that does
@@ -91,8 +92,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Returns true if stored objects can be damaged without an error, as files can. A process then
-    /// checks each blob against its digest before serving it for the first time.
+    /// Returns true if stored objects can be damaged without an error, as files can. The registry
+    /// then verifies each blob when it serves the whole blob for the first time.
     fn decays(&self) -> bool {
         false
     }
@@ -196,7 +197,7 @@ fn conflict(key: &Key) -> Error {
     Error::new(ErrorKind::Conflict).at(key).detail("the object was changed by another writer")
 }
 
-/// 4 MiB for the largest manifest, and 4 KiB for the line with its media type.
+/// 8 MiB for the largest manifest, and 4 KiB for the line with its media type.
 pub const OBJECT_LIMIT: usize = longshore_core::MANIFEST_LIMIT + (4 << 10);
 
 #[cfg(test)]

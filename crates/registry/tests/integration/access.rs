@@ -32,8 +32,8 @@ async fn as_user(client: &Client, who: Option<&str>, method: Method, path: &str)
     client.request(method, path, headers, "").await
 }
 
-/// Sends requests for each route and method as each user. A request without permission is refused
-/// before its target is looked up.
+/// Sends requests for every route, with several methods, as each user. A request without permission
+/// is refused before its target is looked up.
 #[tokio::test]
 async fn each_user_can_do_only_what_their_permissions_allow() {
     let set_up = |builder: RegistryBuilder| builder.access(users());

@@ -70,7 +70,7 @@ async fn each_request_is_reported_with_its_route_and_sizes() {
 }
 
 #[tokio::test]
-async fn only_authenticated_users_are_reported() {
+async fn a_user_is_reported_only_if_authenticated() {
     let users = || Users::new().user("ann", "a", Permissions::PULL);
     let (client, events) = observed(|builder| builder.access(users()));
     for (method, path, offered, line) in [

@@ -31,7 +31,7 @@ async fn concurrent_pushes_of_one_blob_to_several_repositories_succeed() {
 }
 
 #[tokio::test]
-async fn a_second_request_to_a_busy_upload_is_refused() {
+async fn a_second_change_to_a_busy_upload_is_refused() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
         // The first request sends a chunk, then waits until the second one was refused.

@@ -1,5 +1,5 @@
-//! Malicious requests. Each request causes a client error in the specification's format, and none
-//! accesses files outside the root.
+//! Malicious requests. The registry refuses them with an error in the specification's format, and
+//! never accesses files outside the root.
 
 use http::Method;
 use longshore_core::Digest;
@@ -159,7 +159,7 @@ async fn oversized_heads_are_refused() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_deleted_if_deletes_are_disabled() {
+async fn manifests_and_blobs_cannot_be_deleted_if_deletes_are_disabled() {
     on_each_storage_with(
         |builder| builder.without_deletes(),
         async |client| {

@@ -43,7 +43,7 @@ async fn tags_are_sorted_and_paged() {
     .await;
 }
 
-/// Most clients send no `n` and never request a second page.
+/// Many clients send no `n` and never request a second page.
 #[tokio::test]
 async fn all_tags_are_returned_on_one_page_if_the_request_has_no_limit() {
     on_each_storage(async |client| {

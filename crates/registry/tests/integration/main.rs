@@ -1,4 +1,4 @@
-//! Tests of the registry through its service and over TCP, on every storage.
+//! Tests of the registry through its service, many of them on every storage, and over TCP.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 

@@ -67,7 +67,7 @@ async fn parts_are_verified_with_an_algorithm_given_at_the_end() {
 }
 
 #[tokio::test]
-async fn requests_for_blobs_are_redirected_if_the_store_has_urls() {
+async fn downloads_of_blobs_are_redirected_if_the_store_has_urls() {
     let sign = async |path: Path| Ok(format!("https://store.test/{path}?signature=x"));
     let storage = ObjectStorage::new(InMemory::new()).with_urls(sign);
     let client = client(&storage);

@@ -111,7 +111,7 @@ async fn a_stream_that_waits_for_its_window_holds_no_open_file() {
 /// The windows limit the bytes that a client can send before its request is served. These bytes are
 /// held in memory.
 #[tokio::test]
-async fn the_receive_windows_are_small() {
+async fn the_receive_windows_are_at_most_two_mebibytes() {
     let server = start(Registry::builder()).await;
     let mut connection = Connection::open(server.address, 1 << 16).await;
     connection.get(1, "/v2/").await;

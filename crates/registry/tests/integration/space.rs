@@ -51,7 +51,7 @@ fn on_disk(folder: &std::path::Path) -> u64 {
     sizes.values().sum()
 }
 
-/// Adds and removes content in every way. After each step, the count must match the files.
+/// Adds and removes content in different ways. After each step, the count must match the files.
 #[cfg(unix)]
 #[tokio::test]
 async fn the_count_matches_the_files_on_disk_even_after_a_restart() {
@@ -61,7 +61,7 @@ async fn the_count_matches_the_files_on_disk_even_after_a_restart() {
     let check = |client: &Client, what: &str| {
         assert_eq!(stored(client), on_disk(folder.path()), "{what}");
     };
-    // The name of this tag looks like the record of an upload.
+    // The name of this tag ends like that of an upload's record.
     let image = client.push_image("a", "v1.session", b"layer one").await;
     check(&client, "an image");
     client.push_image("a", "v1", b"layer one").await;

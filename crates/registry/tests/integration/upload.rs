@@ -1,4 +1,4 @@
-//! Failed uploads, and their state after the failure.
+//! Uploads that fail or are canceled, and the locations of uploads.
 
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ async fn the_bytes_received_before_an_interruption_are_kept() {
 }
 
 #[tokio::test]
-async fn uploads_are_limited_in_size_and_age() {
+async fn uploads_beyond_the_size_limit_or_idle_time_are_removed() {
     let set_up = |builder: RegistryBuilder| {
         let mut limits = RegistryLimits::default();
         limits.blob_size = 8;

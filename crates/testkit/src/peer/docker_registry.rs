@@ -35,8 +35,7 @@ impl DockerRegistry {
     #[must_use]
     pub fn with_htpasswd(user: &str, password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // -C 5 is the lowest bcrypt cost that distribution accepts. Each request checks the
-        // password.
+        // -C 5 is a low bcrypt cost, because the registry checks the password on each request.
         let line = finish(command("htpasswd").args(["-B", "-C", "5", "-b", "-n", user, password]));
         let users = folder.path().join("htpasswd");
         fs::write(&users, line.succeeded()).unwrap();
@@ -83,8 +82,8 @@ impl DockerRegistry {
         self.folder.path().join("storage")
     }
 
-    /// Starts the registry on a free port. The port is chosen before the start, because the
-    /// registry does not accept port 0. Another program may take the port in between.
+    /// Starts the registry on a free port. The port is chosen before the start, so another program
+    /// may take the port in between. The start is therefore attempted several times.
     fn launch(folder: TempDir, tls: &str, auth: &str) -> Self {
         let mut output = String::new();
         for _ in 0..ATTEMPTS {
@@ -119,7 +118,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// 5 attempts: to lose the race for a port even twice in a row is rare.
+/// 5 attempts: losing the race for a port twice in a row is already rare.
 const ATTEMPTS: usize = 5;
 
 /// 30 s: starting takes 0.1 s, but a loaded machine may need longer.

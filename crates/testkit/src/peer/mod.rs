@@ -3,8 +3,8 @@
 //! replaces.
 //!
 //! Owns the commands that run these programs outside the user's home, and the messages of their
-//! failures. A missing program causes a panic. `cargo xtask test` skips such tests by name, so that
-//! no test passes without having run.
+//! failures. A missing program causes a panic. `cargo xtask test` skips the tests that need a
+//! missing program by name, so that no test passes without having run.
 
 mod authority;
 mod docker_registry;

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use self::content::{Answer, Call, Content};
 use crate::script::{Request, read_head};
 
-/// A registry with the v1 API. Dropping this value stops the registry.
+/// A registry with the v1 API. After this value is dropped, the registry accepts no more
+/// connections.
 #[derive(Debug)]
 pub struct V1Registry {
     address: SocketAddr,
@@ -36,7 +37,7 @@ pub struct Settings {
     /// Turns the registry into an index, which issues tokens for the registries at these addresses
     /// (`X-Docker-Endpoints`).
     pub index_of: Option<String>,
-    /// Requires a token for tags and images.
+    /// Requires a token for all requests except pings, searches and requests to the index.
     pub needs_token: bool,
 }
 

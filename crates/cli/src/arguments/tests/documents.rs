@@ -146,7 +146,7 @@ fn alternatives(command: &str) -> Vec<String> {
     std::iter::once(bare.clone()).chain(with).collect()
 }
 
-/// Replaces a placeholder that `docs/migrating.md` explains with a value.
+/// Replaces a placeholder of the documents, such as `R` or `H`, with a value.
 fn value(word: &str) -> String {
     match word {
         "R" | "REF" => "localhost:5000/a/b:v1".to_owned(),

@@ -23,19 +23,19 @@ Examples:
   longshore artifact pull ghcr.io/a/site:v1 --no-unpack
 
 A blob without a title is written to a file named by its digest: sha256-9e89cc6f…. A folder that \
-was stored as an archive is unpacked into a folder with its name; other files in that folder are \
-kept. Modes are kept, but owners and times are not. A blob with a title, archive entry or link \
-that leads out of the folder is refused, and none of its files are written. An archive may unpack \
-to at most 10 GiB.")]
+was stored as an archive is unpacked into a folder with its name. Other files in that folder are \
+kept. Modes are kept, but setuid bits, owners and times are not. If a title leads out of the \
+folder, nothing is written. If an entry or link of an archive leads out of the folder, nothing of \
+this archive is written. An archive may unpack to at most 10 GiB.")]
 pub(crate) struct Arguments {
     /// The artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The folder to write to, or the file for a single blob if no such folder exists. `-` writes
-    /// all blobs to standard output, one after the other, as stored.
+    /// the blobs to standard output, one after the other, as stored.
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     output: PathBuf,
-    /// Select a blob by its number in `artifact ls` (from 1), or all blobs of a media type.
+    /// Select a blob by its line number in `artifact ls`, or all blobs of a media type.
     #[arg(long, value_name = "NUMBER|TYPE")]
     layer: Vec<Which>,
     /// Write a folder's archive to a file with the folder's name, without unpacking the archive.

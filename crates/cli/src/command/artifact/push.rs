@@ -20,9 +20,9 @@ Examples:
   longshore artifact push ghcr.io/a/site:v1 public/
 
 A folder is stored as an archive that is unpacked on pull, as in ORAS. Its entries are sorted and \
-keep their modes, but not their owners and times. Equal folders therefore make equal manifests. \
-Links within the folder stay links. Sockets, pipes, devices and links out of the folder are \
-refused.")]
+keep their modes, but not their setuid bits, owners and times. Equal folders therefore make equal \
+manifests. Symbolic links within the folder stay links. Sockets, pipes, devices and links out of \
+the folder are refused.")]
 pub(crate) struct Arguments {
     /// The target; the default tag is `latest`.
     #[arg(value_parser = defaults::location)]
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     /// Add an annotation to the manifest.
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<Pair>,
-    /// Subject of the artifact: the manifest in the same repository that the artifact refers to.
+    /// Subject of the artifact: the manifest to which the artifact refers, in the same repository.
     #[arg(long, value_name = "LOCATION", value_parser = defaults::location)]
     subject: Option<Location>,
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 #[derive(Serialize)]
 struct Answer {
     repository: String,
-    /// The result of the lookup in each credential source.
+    /// The results of the credential sources that were queried, in order.
     lookups: Vec<CredentialLookup>,
     credential: Credential,
     challenge: Vec<String>,

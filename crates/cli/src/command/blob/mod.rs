@@ -97,7 +97,7 @@ fn no_digest(blob: &impl fmt::Display) -> longshore::Error {
     longshore::ParseError::new("blob", &text, "expected LOCATION@DIGEST").into()
 }
 
-/// Reports of several blobs. A single report is serialized without a list.
+/// Reports of one or more blobs. A single report is serialized without a list.
 struct All<T>(Vec<T>);
 
 impl<T: Serialize> Serialize for All<T> {

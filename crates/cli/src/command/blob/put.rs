@@ -22,8 +22,8 @@ Examples:
   longshore blob put ghcr.io/a/b *.tar.gz
   tar c dir | longshore blob put ghcr.io/a/b -
 
-Blobs that the target already has are not sent. Standard input is streamed and not stored: if the \
-connection breaks, run the command again.")]
+Files that the target already has as blobs are not sent. Standard input is always sent, and a \
+registry receives it without a local copy: if the connection breaks, run the command again.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
     #[arg(value_parser = defaults::location)]

@@ -12,7 +12,8 @@ use longshore::{
 /// 256 MiB: larger than the program file and every layer of the demo.
 pub(super) const LIMIT: usize = 256 << 20;
 
-/// Packs an index of two images into a new layout, tagged `v1`.
+/// Packs an index of two images into a new layout, under the tag `v1`. Returns the digest of the
+/// index.
 pub(super) async fn pack(path: &Path) -> Result<Digest> {
     let layout = Layout::create(path).await?;
     let base = layer("the files of this folder", &here()?)?;
@@ -88,7 +89,8 @@ fn program() -> Result<Bytes> {
     longshore::blob_file::read(&path, LIMIT)
 }
 
-/// Returns a README and the small files of the current folder, sorted by name.
+/// Returns a README, and the small files among the first [`FILES`] entries of the current folder,
+/// sorted by name.
 fn here() -> Result<Vec<(PathBuf, Bytes)>> {
     let folder = Path::new(".");
     let mut files = vec![("usr/share/doc/longshore/README".into(), README.into())];
@@ -109,7 +111,7 @@ fn here() -> Result<Vec<(PathBuf, Bytes)>> {
 }
 
 const README: &str = "An image of local files, made by `longshore demo`.\n";
-/// 64 files are enough for a demo.
+/// 64 entries of a folder are enough for a demo.
 const FILES: usize = 64;
 /// 1 MiB for each file.
 const FILE_LIMIT: usize = 1 << 20;

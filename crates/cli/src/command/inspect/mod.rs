@@ -1,4 +1,4 @@
-//! Shows all details of an image or artifact.
+//! Shows the details of an image or artifact.
 
 mod unpacked;
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     context.output().report(&inspection)
 }
 
-/// All details of a manifest.
+/// The details of a manifest, and the config of an image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Inspection {
@@ -79,7 +79,7 @@ struct Inspection {
     /// The unpacked layers, if they were read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unpacked: Vec<UnpackResult>,
-    /// Total unpacked size in bytes; `None` if compressed layers were not read.
+    /// Total unpacked size in bytes, if all layers were read or are stored uncompressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     unpacked_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

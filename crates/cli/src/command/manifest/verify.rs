@@ -14,7 +14,7 @@ use crate::output::Report;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is 7 if a signature is invalid, or if the manifest has no signatures. The command \
-prints the keys; you decide whether to trust them.
+prints the IDs of the keys, but does not decide whether the keys are trusted.
 
 Examples:
   longshore manifest verify r.example/a:v1

@@ -13,7 +13,7 @@ pub(super) fn share(limits: &mut RegistryLimits) {
     }
 }
 
-/// Returns the limits for connections and files: each is half of the descriptors after a reserve,
+/// Returns the limits for connections and blobs: each is half of the descriptors after a reserve,
 /// but at most the given limit.
 fn shared(
     descriptors: u64,

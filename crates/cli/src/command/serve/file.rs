@@ -20,5 +20,5 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// 4 MiB: enough for 50,000 users, or for any certificate chain.
+/// 4 MiB: enough for about 50,000 users. Certificate chains are far smaller.
 const LIMIT: u64 = 4 << 20;

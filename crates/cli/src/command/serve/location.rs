@@ -17,7 +17,7 @@ pub(super) struct LocationOptions {
     /// Use this option only behind a proxy that sets these headers and that clients cannot bypass.
     #[arg(long, conflicts_with = "public_url")]
     trust_proxy: bool,
-    /// Send every `Location` as a path, which works behind every proxy.
+    /// Send every `Location` as a path, which works behind every proxy that keeps the path.
     ///
     /// Some old clients cannot follow a path (docker-registry-client-async, moby-distribution).
     #[arg(long, conflicts_with_all = ["public_url", "trust_proxy"])]
@@ -25,7 +25,7 @@ pub(super) struct LocationOptions {
 }
 
 impl LocationOptions {
-    /// Returns true if clients reach the registry through a TLS proxy.
+    /// Returns true if the options suggest a TLS proxy: a trusted proxy, or an https public URL.
     pub(super) fn are_behind_tls(&self) -> bool {
         self.trust_proxy || self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }

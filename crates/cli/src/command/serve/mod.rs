@@ -43,8 +43,7 @@ Examples:
   longshore serve --public-url https://registry.example
 
 The server prints its address, and stops cleanly on SIGTERM or Ctrl-C. Without --users, everyone \
-who can reach the address can read and write all content. -v logs one line for each finished \
-request to stderr.")]
+who can reach the address has full access. -v logs one line for each finished request to stderr.")]
 pub(crate) struct Arguments {
     /// Address to listen on; port 0 selects a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
@@ -88,8 +87,8 @@ pub(crate) struct Arguments {
     /// Refuse uploads and manifests that would exceed this total size.
     ///
     /// The total includes unfinished uploads and the announced sizes of requests in progress. A
-    /// slow client can reserve such space as long as it sends 60 KiB a minute. To restrict access,
-    /// add --users.
+    /// slow client can therefore reserve space as long as it sends 60 KiB a minute. To restrict
+    /// access, add --users.
     #[arg(long, value_name = "SIZE")]
     max_total_size: Option<Size>,
     #[command(flatten)]
@@ -181,7 +180,8 @@ fn watched_certificate(pair: tls::Pair) -> Result<Current> {
     Ok(current)
 }
 
-/// Warns if passwords are sent unencrypted. A trusted proxy or an https public URL counts as TLS.
+/// Warns if passwords are sent unencrypted to an address other than loopback. A trusted proxy or an
+/// https public URL counts as TLS.
 fn warn(arguments: &Arguments) {
     let is_encrypted = arguments.tls.pair().is_some() || arguments.location.are_behind_tls();
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {

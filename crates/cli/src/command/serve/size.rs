@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use longshore::ParseError;
 
-/// A size in bytes: `1048576`, `500MB` or `10GiB`.
+/// A size in bytes, such as `1048576`, `500MB` or `10GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u64);
 

@@ -1,5 +1,5 @@
 //! Commands for registries that support only the v1 API. This module has the commands for
-//! repositories, and `image` has the commands for images.
+//! registries and repositories, and `image` has the commands for images.
 
 mod image;
 mod place;
@@ -100,7 +100,7 @@ pub(crate) struct Search {
 /// A repository, or a tag in it.
 #[derive(Debug, Args)]
 pub(crate) struct InRepository {
-    /// The repository, with a tag if the command needs one.
+    /// The repository, with a tag for commands that concern a single tag.
     #[arg(value_name = "REPOSITORY[:TAG]")]
     place: Place,
     #[command(flatten)]

@@ -69,7 +69,7 @@ impl Place {
         Ok(Registry::new(context.client()?, registry))
     }
 
-    /// Opens the repository, with a token if its registry is an index.
+    /// Opens the repository. With `--index`, requests a token from the index first.
     pub(super) async fn repository(
         &self,
         context: &Context,

@@ -1,4 +1,4 @@
-//! Reads archives without longshore.
+//! Reads archives without longshore's readers of archives.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;

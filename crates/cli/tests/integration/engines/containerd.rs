@@ -68,7 +68,7 @@ fn admitted(site: &Site, command: &[&str], reference: &str) -> Vec<String> {
     words
 }
 
-/// This snapshotter copies files, so it works on every kernel.
+/// This snapshotter copies files, so it requires no overlay file system.
 const SNAPSHOTTER: &str = "--snapshotter=native";
 
 #[test]

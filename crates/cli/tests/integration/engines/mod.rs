@@ -1,5 +1,5 @@
 //! Tests that container engines pull, push, save and load the same images as longshore. Images are
-//! compared by the bytes of their layers.
+//! compared by the digests of their configs and of their unpacked layers.
 
 mod archive;
 mod containerd;

@@ -12,7 +12,8 @@ fn open_files(id: u32) -> usize {
     std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
-/// Requests a blob on more streams than the process may open files, and reads none of the replies.
+/// Requests a blob on more streams than the number of files that the process may open. A window of
+/// 0 bytes keeps the server from sending any content.
 #[tokio::test]
 async fn unread_streams_do_not_exhaust_memory_or_open_files() {
     let program = Program::new();

@@ -21,8 +21,8 @@ fn serve(program: &Program) -> Server {
     program.serve_with(None, &["--tls-cert", "host.pem", "--tls-key", "host.key"])
 }
 
-/// Opens a TLS connection that trusts only this authority. The handshake takes place with the first
-/// byte.
+/// Opens a TLS connection that trusts only this authority. The handshake takes place on the first
+/// read or write.
 fn connect(
     address: &str,
     authority: &Authority,

@@ -1,5 +1,5 @@
-//! The lock that serializes changes to a file: only one program at a time reads, changes and
-//! replaces the file.
+//! The lock on the folder of a file, so that only one program with this library reads, changes and
+//! replaces the file at a time. Not all systems support such locks.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -16,8 +16,8 @@ pub(super) struct FolderLock(#[expect(dead_code, reason = "held until dropped")]
 
 /// Waits for the lock of a folder. Other programs that use this library wait for the same lock.
 ///
-/// The lock is on the folder: a change replaces the file itself, and a lock file would be left
-/// behind.
+/// The folder is locked, because a change replaces the file itself. A separate lock file would be
+/// left behind.
 ///
 /// # Errors
 /// [`Timeout`](ErrorKind::Timeout) after ten seconds.

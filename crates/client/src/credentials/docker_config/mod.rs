@@ -24,7 +24,7 @@ use crate::environment::Environment;
 /// Source: Docker CLI, "docker login", configuration file; containers-auth.json(5).
 #[derive(Clone, Debug)]
 pub struct DockerConfig {
-    /// The path of the file, or the name of the variable that holds the text.
+    /// The path of the file, or the name of the text in errors.
     name: PathBuf,
     /// False for a text that was not read from a file, so that no file of this name is written.
     is_file: bool,
@@ -67,7 +67,8 @@ impl DockerConfig {
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the file exists but cannot be read. [`Invalid`](ErrorKind::Invalid)
-    /// if the file is not a JSON object. Both errors name the file, and do not quote its content.
+    /// if the file is not a JSON object of the expected form, or has more than 4 MiB. Both errors
+    /// name the file, and do not quote its content.
     pub fn load_from(path: impl Into<PathBuf>) -> Result<Self> {
         let name = path.into();
         let content = Content::read(&name)?;
@@ -80,7 +81,7 @@ impl DockerConfig {
     /// - `name`: the name of the text in errors.
     ///
     /// # Errors
-    /// Same as [`load_from`](Self::load_from).
+    /// [`Invalid`](ErrorKind::Invalid), same as [`load_from`](Self::load_from).
     pub fn from_json(text: &[u8], name: &str) -> Result<Self> {
         let name = PathBuf::from(name);
         let content = Content::parse(text, &name)?;
@@ -140,12 +141,12 @@ impl DockerConfig {
         Ok(StoredIn::Helper(helper.program().to_owned()))
     }
 
-    /// Removes the entry of a registry, or of a path below a registry, from the file and from the
-    /// credential helper. Entries under other spellings of the key are also removed. Returns true
-    /// if there was an entry.
+    /// Removes the entry of a registry, or of a path below a registry, from the file. Removes the
+    /// entry of a registry from the credential helper, too. Entries under other spellings of the
+    /// key are also removed. Returns true if there was an entry.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the credentials were not read from a file.
+    /// [`Unsupported`](ErrorKind::Unsupported) if the entry was not read from a file.
     /// [`Io`](ErrorKind::Io) if the file cannot be written. The error of the helper if it fails.
     pub async fn remove(&mut self, key: &CredentialKey) -> Result<bool> {
         let mut known = self.content.has(key);

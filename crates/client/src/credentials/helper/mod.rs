@@ -43,8 +43,8 @@ impl Helpers {
 
 /// A credential helper, `docker-credential-<name>`.
 ///
-/// Each call runs the program once, without a shell, over standard input and output. A program that
-/// exceeds the time limit is killed. At most 64 KiB of the output are read.
+/// The program is run without a shell, and communicates over standard input and output. A program
+/// that exceeds the time limit, or writes more than 64 KiB to standard output, is killed.
 ///
 /// Source: docker-credential-helpers, "Development".
 #[derive(Clone)]
@@ -75,7 +75,7 @@ impl CredentialHelper {
         &self.program
     }
 
-    /// Returns true if the program exists.
+    /// Returns true if the program is on the search path.
     #[must_use]
     pub fn is_installed(&self) -> bool {
         self.find().is_some()

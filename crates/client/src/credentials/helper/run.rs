@@ -143,7 +143,7 @@ fn interpret(
     Err(Error::new(ErrorKind::Io).detail(format!("\"{action}\" failed ({status}){message}")))
 }
 
-/// The messages for a missing entry, from docker-credential-helpers and `pass`.
+/// The messages of docker-credential-helpers that count as a missing entry.
 const NOT_FOUND_MESSAGES: [&str; 2] = ["credentials not found", "no credentials server URL"];
 /// 64 KiB: a credential is a few KiB.
 const OUTPUT_LIMIT: u64 = 64 << 10;

@@ -171,7 +171,7 @@ async fn an_expired_credential_is_replaced_before_it_is_used() {
     advance(twelve_hours - Duration::from_secs(10)).await;
     list(&repository).await.unwrap();
     assert_eq!(store.lookups(), 1);
-    // The password would expire in transit.
+    // The password would expire while the request is sent.
     advance(Duration::from_secs(6)).await;
     list(&repository).await.unwrap();
     advance(twelve_hours).await;
@@ -233,7 +233,7 @@ async fn a_request_is_sent_again_after_a_403_if_the_store_has_a_newer_credential
 }
 
 #[tokio::test]
-async fn after_a_403_to_a_token_a_token_for_a_newer_credential_is_requested() {
+async fn after_a_403_a_token_is_requested_with_a_newer_credential() {
     let server = Script::start().await;
     server.expect(challenged(&server));
     let token = |basic: &str, token: &str| {
@@ -264,8 +264,8 @@ async fn a_newer_credential_is_sent_after_a_token_service_refuses_an_old_one() {
     server.expect(token(OLD).answer(401));
     server.expect(token(NEW).body(good("t2")));
     server.expect(tags().with("authorization", "Bearer t2").body(listed()));
-    // The store has no newer credential. It returned the current credential just now, so the
-    // refusal is final.
+    // The first refusal is final because the store has no newer credential, and the second because
+    // the store has just returned this credential.
     server.expect(token(NEW).answer(401));
     server.expect(token(NEW).answer(401));
     let store = Rotating::new([password("old"), password("new")]);

@@ -9,7 +9,7 @@ use crate::manifest::History;
 /// One of the v1 images that a schema 1 image consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ancestor {
-    /// The ID of the image: 64 hex digits, chosen by the builder.
+    /// The ID of the image, which the builder chose: usually 64 hex digits.
     pub id: String,
     /// The ID of the parent, which is the image below.
     pub parent: Option<String>,

@@ -21,7 +21,7 @@ use crate::digest::Digest;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schema1 {
-    /// Always 1.
+    /// The version of the format, which must be 1.
     pub schema_version: u64,
     /// The name of the repository.
     #[serde(default)]

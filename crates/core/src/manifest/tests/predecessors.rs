@@ -35,7 +35,7 @@ const DOCUMENTS: [(&str, MediaType, &str); 4] = [
 ];
 
 #[test]
-fn documents_of_all_kinds_are_recognized_and_parsed() {
+fn docker_and_oci_images_and_indexes_are_recognized_and_parsed() {
     for (text, media_type, digest) in DOCUMENTS {
         let manifest = raw(text).unwrap();
         assert_eq!(*manifest.media_type(), media_type);

@@ -9,8 +9,8 @@ use longshore_core::{Error, ErrorKind, Result};
 /// Names and bcrypt hashes of at least one user.
 pub(super) struct Entries {
     hashes: BTreeMap<String, String>,
-    /// The hash that the passwords of unknown users are checked against, so that all checks take
-    /// the same time.
+    /// The hash that the passwords of unknown users are checked against. If all hashes have the
+    /// same cost, the time of a check does not reveal which users exist.
     any: String,
 }
 

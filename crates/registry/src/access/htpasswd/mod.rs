@@ -1,8 +1,8 @@
 //! Users of a password file.
 //!
-//! Owns the checks of passwords and the cache of their results. Checks run on blocking threads, a
-//! few at a time. `file` parses the text of a password file. The embedding program reads the file,
-//! and calls [`Htpasswd::replace`] when it changes.
+//! Owns the checks of passwords and the cache of their results. Checks run on blocking threads, and
+//! their number is limited. `file` parses the text of a password file. The embedding program reads
+//! the file, and calls [`Htpasswd::replace`] when it changes.
 
 mod file;
 
@@ -23,10 +23,11 @@ use crate::random;
 /// The users of an `htpasswd` file, authenticated with HTTP Basic. Each user has full access, and
 /// everyone else has none. Clones share everything.
 ///
-/// Accepts bcrypt hashes only. A check takes tens of milliseconds, so checks use at most half of
-/// the processors. A correct password is not checked again for 5 minutes, unless its user's hash
-/// changes. The cache contains keyed hashes instead of passwords. The key exists only in this
-/// process.
+/// Accepts bcrypt hashes only. A check takes milliseconds to seconds, depending on the cost of the
+/// hash, so checks use at most half of the processors, rounded up. A correct password is cached for
+/// 5 minutes and not checked again in this time, unless its user's hash changes. The cache has at
+/// most 4,096 entries. It contains keyed hashes instead of passwords, and the key exists only in
+/// this process.
 ///
 /// Source: RFC 7617; Apache httpd, "Password Formats".
 #[derive(Clone)]
@@ -46,7 +47,7 @@ struct Inner {
 enum Checked {
     Correct,
     Wrong,
-    /// Too many checks are waiting.
+    /// Too many checks are waiting, or the check could not run.
     Busy,
 }
 
@@ -54,9 +55,9 @@ impl Htpasswd {
     /// Parses the text of a file: lines of `name:hash`.
     ///
     /// # Errors
-    /// [`Invalid`](longshore_core::ErrorKind::Invalid) if a line has another format or an
-    /// unsupported hash, if a name occurs twice, or if there are no users. The error names the
-    /// line.
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid), with the line, if a line has another format
+    /// or an unsupported hash, or if a name occurs twice; `Invalid` if there are no users;
+    /// [`Io`](longshore_core::ErrorKind::Io) if the system's random source fails.
     pub fn parse(text: &str) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let checking = processors.div_ceil(2);
@@ -72,7 +73,8 @@ impl Htpasswd {
     /// Replaces the users. The change takes effect with the next request.
     ///
     /// # Errors
-    /// Same as [`parse`](Self::parse). After an error, the previous users stay in effect.
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid) as for [`parse`](Self::parse). The previous
+    /// users then stay in effect.
     pub fn replace(&self, text: &str) -> Result<()> {
         let entries = Arc::new(Entries::parse(text)?);
         *self.0.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
@@ -96,7 +98,7 @@ impl Htpasswd {
         let Ok(permit) = Arc::clone(&self.0.checking).acquire_owned().await else {
             return Checked::Busy;
         };
-        // Another request with the same password may have been checked in the meantime.
+        // Another request may have checked the same password in the meantime.
         if is_user && self.0.is_known(&cache_key) {
             return Checked::Correct;
         }
@@ -118,7 +120,7 @@ impl Htpasswd {
 }
 
 impl Inner {
-    /// Returns the cache key of a correct password. The key changes with the user's hash.
+    /// Returns the cache key of a password. The key changes with the user's hash.
     fn cache_key(&self, hash: &str, password: &str) -> Digest {
         Digest::sha256(format!("{}:{hash}:{password}", self.key).as_bytes())
     }
@@ -165,7 +167,7 @@ impl fmt::Debug for Htpasswd {
     }
 }
 
-/// Names and hashes, for the fuzz targets.
+/// Parses a password file into names and hashes, for the fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn entries(text: &str) -> Result<Vec<(String, String)>> {
     let entries = Entries::parse(text)?;
@@ -173,7 +175,7 @@ pub(crate) fn entries(text: &str) -> Result<Vec<(String, String)>> {
     Ok(entries.names().map(pair).collect())
 }
 
-/// 5 minutes: one check is enough for a push of many layers.
+/// 5 minutes: most pushes of many layers need only one check.
 const KNOWN_TIME: Duration = Duration::from_secs(300);
 /// 4,096 users, less than 1 MB. The passwords of further users are checked on each request.
 const KNOWN_LIMIT: usize = 4_096;
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_beyond_the_waiting_limit_are_postponed() {
+    async fn beyond_the_waiting_limit_only_cached_passwords_are_accepted() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
         assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
         let all = u32::try_from(users.0.waiting.available_permits()).unwrap();

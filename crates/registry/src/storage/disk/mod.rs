@@ -3,8 +3,9 @@
 //! Owns the folder: its lock, the naming of files, and the cleanup at startup. A key is a path
 //! below the root.
 //!
-//! A file gets its name only when it is complete and synced. Therefore, every file that a killed
-//! process leaves is either complete or removed at the next start.
+//! A file outside `uploads/` gets its name only when it is complete and synced. Therefore, every
+//! file that a killed process leaves is complete, belongs to an upload that can continue, or is
+//! removed at the next start.
 
 mod measure;
 mod sync;
@@ -29,7 +30,8 @@ use super::{
 };
 use crate::locks::Locks;
 
-/// Objects in a folder. They survive `kill -9` and power loss. Clones share the folder.
+/// Objects in a folder. They survive `kill -9`. They also survive power loss, except for unfinished
+/// uploads. Clones share the folder.
 #[derive(Clone, Debug)]
 pub struct DiskStorage(Arc<Folder>);
 
@@ -167,7 +169,7 @@ impl Folder {
     /// Creates an empty file. It needs no temporary file, because it is complete from the start.
     ///
     /// Empty objects are hard links to one file, so that a link to a blob takes only a name and no
-    /// new file. If the file has as many links as the file system supports, new files are created.
+    /// new file. If no further hard link is possible, a new file is created.
     fn create_empty(&self, path: &Path) -> Result<()> {
         let exists = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
         let created = std::fs::hard_link(&self.empty, path).or_else(|e| match exists(&e) {
