@@ -30,10 +30,12 @@ impl Selection {
     where
         T: fmt::Display + Send + 'static,
     {
-        let filters = [self.filter, self.filter_start];
+        let filters: Vec<_> = [self.filter, self.filter_start].into_iter().flatten().collect();
         let chosen = names.filter(move |name| {
-            let name = name.to_string();
-            filters.iter().flatten().all(|filter| filter.matches(&name))
+            filters.is_empty() || {
+                let name = name.to_string();
+                filters.iter().all(|filter| filter.matches(&name))
+            }
         });
         chosen.items().take(self.limit.unwrap_or(usize::MAX))
     }

@@ -1,7 +1,8 @@
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use clap::Args;
-use futures_util::TryStreamExt as _;
+use futures_util::{Stream, TryStreamExt as _};
 use longshore::{ImageName, ListOptions, Location, Pages, ParseError, Result, Tag};
 
 use crate::context::Context;
@@ -39,34 +40,36 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let reason = "tags belong to a repository; write docker-archive:FILE:REPOSITORY";
         return Err(ParseError::new("location", &location.to_string(), reason).into());
     }
-    let names = names(context, &location, after, selection.page_size).await?;
-    let names = selection.of(names);
-    match references {
-        false => context.output().list("tags", names).await,
-        true => {
-            let references = names.map_ok(move |name: ImageName| match name.tag() {
-                Some(tag) if !location.place().has_entries() => location.with_tag(&tag),
-                _ => location.with_name(Some(name)),
-            });
-            context.output().list("references", references).await
-        }
+    if location.place().has_entries() {
+        let names = selection.of(entries(context, &location, after).await?);
+        print(context, names, references, |name| location.with_name(Some(name))).await
+    } else {
+        let tags = tags(context, &location, after, selection.page_size).await?;
+        let tags = selection.of(tags);
+        print(context, tags, references, |tag| location.with_tag(&tag)).await
     }
 }
 
-/// Lists the names after `after`. The page size applies only to registries.
-async fn names(
+/// Lists the names in a layout after `after`.
+async fn entries(
+    context: &Context,
+    location: &Location,
+    after: Option<String>,
+) -> Result<Pages<ImageName>> {
+    let names = context.stores().names(location).await?.into_iter().map(|image| image.name);
+    let is_after = |name: &ImageName| after.as_ref().is_none_or(|a| name.to_string() > *a);
+    Ok(Pages::from_items(names.filter(is_after).collect()))
+}
+
+/// Lists the tags after `after`. The page size applies only to registries.
+async fn tags(
     context: &Context,
     location: &Location,
     after: Option<String>,
     page_size: Option<NonZeroUsize>,
-) -> Result<Pages<ImageName>> {
-    if location.place().has_entries() {
-        let names = context.stores().names(location).await?.into_iter().map(|image| image.name);
-        let is_after = |name: &ImageName| after.as_ref().is_none_or(|a| name.to_string() > *a);
-        return Ok(Pages::from_items(names.filter(is_after).collect()));
-    }
+) -> Result<Pages<Tag>> {
     let after = after.map(|after| Tag::parse(&after)).transpose()?;
-    let tags = match location.place().repository() {
+    Ok(match location.place().repository() {
         None => context.stores().open(location).await?.tags(after.as_ref()),
         Some(repository) => {
             let mut options = ListOptions::default();
@@ -74,6 +77,17 @@ async fn names(
             options.page_size = page_size;
             context.client()?.repository(repository).tags_with(options)
         }
-    };
-    Ok(tags.map(ImageName::Tag))
+    })
+}
+
+async fn print<T: fmt::Display>(
+    context: &Context,
+    names: impl Stream<Item = Result<T>> + Unpin,
+    references: bool,
+    reference: impl Fn(T) -> Location,
+) -> Result<()> {
+    match references {
+        true => context.output().list("references", names.map_ok(reference)).await,
+        false => context.output().list("tags", names).await,
+    }
 }
