@@ -18,7 +18,8 @@ struct Scene {
     digest: String,
     /// The digest of the first layer, which only the requests for this layer contain.
     layer: String,
-    runtime: tokio::runtime::Runtime,
+    /// Runs the proxy.
+    _runtime: tokio::runtime::Runtime,
 }
 
 impl Scene {
@@ -48,7 +49,7 @@ impl Scene {
         let proxy = runtime.block_on(FaultProxy::start(server.address.parse().unwrap()));
         let app = format!("{}/app:v1", proxy.address());
         let digest = image.root.digest().to_string();
-        Self { program, _server: server, proxy, packed, app, digest, layer, runtime }
+        Self { program, _server: server, proxy, packed, app, digest, layer, _runtime: runtime }
     }
 
     fn requests_for(&self, method: &str, part: &str) -> usize {
