@@ -33,8 +33,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             located.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?
         }
         // A schema 1 manifest has no config. The JSON of its newest v1 image is printed instead.
-        Manifest::Schema1(mut schema1) if !schema1.history.is_empty() => {
-            schema1.history.swap_remove(0).v1_compatibility.into()
+        Manifest::Schema1(schema1) if !schema1.history.is_empty() => {
+            schema1.history[0].v1_compatibility.clone().into()
         }
         _ => {
             return Err(Error::new(ErrorKind::Unsupported)
