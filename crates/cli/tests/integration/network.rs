@@ -117,7 +117,7 @@ fn client_certificates_come_from_options_and_certs_d_folders() {
         stage.file(&format!("{folder}/ca.crt"), &authority.certificate());
         stage.file(&format!("{folder}/client.cert"), &certificate);
         let half = stage.run(&format!("{ping} {option}"), &[]);
-        assert!(half.stderr.contains("needs both files"), "{half:?}");
+        assert!(half.stderr.contains("the other file"), "{half:?}");
         stage.file(&format!("{folder}/client.key"), &key);
         let whole = stage.run(&format!("{ping} {option}"), &[]);
         assert_eq!(whole.code, 0, "{whole:?}");
@@ -226,7 +226,10 @@ fn a_loopback_registry_with_certificates_is_tried_over_tls_first() {
     }
     // The registry uses TLS, so an untrusted certificate causes no fallback to plain HTTP.
     let (code, _, told) = ping(&tls, &format!("--ca-file {wrong}"));
-    assert!(code == 5 && told.contains(&format!("certificate of {tls} is not trusted")), "{told}");
+    assert!(
+        code == 5 && told.contains(&format!("the certificate of {tls} is not trusted")),
+        "{told}"
+    );
     stage.file(&format!("certs/{tls}/ca.crt"), &authority.certificate());
     let folder = stage.program.path("certs");
     let (code, found, told) = ping(&tls, &format!("--cert-dir {}", folder.display()));
@@ -256,12 +259,12 @@ fn a_connection_error_is_one_line_and_its_hint_names_an_option() {
         ),
         (
             format!("{tls} --scheme https"),
-            format!("certificate of {tls} is not trusted: unknown authority"),
+            format!("the certificate of {tls} is not trusted: unknown authority"),
             Some("--ca-file"),
         ),
         (
             format!("{own} --scheme https"),
-            format!("certificate of {own} is not trusted: self-signed"),
+            format!("the certificate of {own} is not trusted: self-signed"),
             Some("--skip-tls-verify"),
         ),
         (

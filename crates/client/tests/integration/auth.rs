@@ -457,7 +457,7 @@ async fn the_error_for_an_unusable_challenge_gives_the_reason() {
     for (challenge, why) in [
         ("Negotiate", "only negotiate"),
         ("Bearer service=\"x\"", "no realm"),
-        ("Basic realm=\"x", "not closed"),
+        ("Basic realm=\"x", "unclosed quote"),
     ] {
         let server = Script::start().await;
         server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -478,7 +478,7 @@ async fn a_changed_token_service_is_refused() {
     let repository = as_user(&server);
     repository.tags(None).all().await.unwrap();
     let e = repository.tags(None).all().await.unwrap_err();
-    assert!(e.to_string().contains("another token service"), "{e}");
+    assert!(e.to_string().contains("a different token service"), "{e}");
     server.finish();
     other.finish();
 }

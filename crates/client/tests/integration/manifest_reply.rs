@@ -144,8 +144,8 @@ async fn a_contradictory_reply_is_refused_and_shown_in_the_error() {
     let repository = remote(&server);
     let list = r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[]}"#;
     for (content_type, body, reason) in [
-        (MediaType::DOCKER_MANIFEST, list, "the document says it is"),
-        (MediaType::DOCKER_LIST, SCHEMA2, "the document says it is"),
+        (MediaType::DOCKER_MANIFEST, list, "the document states the type"),
+        (MediaType::DOCKER_LIST, SCHEMA2, "the document states the type"),
         (MediaType::DOCKER_MANIFEST, "[]", "not a valid manifest"),
         (MediaType::DOCKER_MANIFEST, "{'abc'}", "not a valid manifest"),
         (MediaType::DOCKER_MANIFEST, "", "not a valid manifest"),
