@@ -73,9 +73,7 @@ fn run(arguments: Arguments) -> Result<()> {
     log(&arguments.global);
     let runtime = runtime(&arguments.command)
         .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
-    // A server handles signals itself and finishes its requests first. A confirmation prompt leaves
-    // nothing to clean up, so the system may end the process immediately.
-    let ends_alone = matches!(arguments.command, Command::Serve(_) | Command::Rm(_));
+    // A server handles signals itself and finishes its requests first.
     let serves = matches!(arguments.command, Command::Serve(_));
     let timeout = arguments.global.network.timeout().filter(|_| !serves);
     let result = runtime.block_on(async {
@@ -84,7 +82,7 @@ fn run(arguments: Arguments) -> Result<()> {
         let result = tokio::select! {
             // Signals are checked first, so that a command that waits for input can be interrupted.
             biased;
-            () = signal::termination(), if !ends_alone => Err(Error::new(ErrorKind::Canceled)),
+            () = signal::termination(), if !serves => Err(Error::new(ErrorKind::Canceled)),
             error = too_late(timeout) => Err(error),
             result = work => result,
         };

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar};
-use longshore::{Error, ErrorKind, EscapedText, Result};
+use longshore::{Error, ErrorKind, EscapedText, Result, run_blocking};
 
 /// Prints a line to stderr.
 pub(crate) fn say(line: impl fmt::Display) {
@@ -111,16 +111,17 @@ impl io::Write for Event {
 }
 
 /// Asks a yes-or-no question on the terminal. Returns false if there is no terminal.
-pub(crate) fn confirm(question: &str) -> bool {
+pub(crate) async fn confirm(question: &str) -> bool {
     if !io::stdin().is_terminal() {
         return false;
     }
-    talk(format_args!("{question} [y/N] "));
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    let question = format!("{question} [y/N] ");
+    // Reading blocks, so it runs on another thread, and this thread handles signals.
+    let answer = run_blocking(move || ask(&question)).await;
+    answer.is_ok_and(|answer| matches!(answer.as_str(), "y" | "Y" | "yes"))
 }
 
-/// Asks for a line on the terminal.
+/// Asks for a line on the terminal. Blocks.
 pub(crate) fn ask(question: &str) -> Result<String> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
     talk(format_args!("{question}"));

@@ -92,8 +92,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 /// Reads the password from standard input, without the line ending.
 fn from_stdin() -> Result<Secret> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(PASSWORD_LIMIT).read_to_string(&mut text);
+    let read = std::io::stdin().lock().take(PASSWORD_LIMIT + 1).read_to_string(&mut text);
     read.map_err(|e| Error::new(ErrorKind::Io).at("standard input").with_source(e))?;
+    if text.len() as u64 > PASSWORD_LIMIT {
+        return Err(Error::new(ErrorKind::TooLarge)
+            .at("standard input")
+            .detail(format!("expected a password of at most {PASSWORD_LIMIT} bytes")));
+    }
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(Error::new(ErrorKind::Invalid)

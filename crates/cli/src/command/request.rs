@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use clap::Args;
 use longshore::http::{HeaderName, HeaderValue, Method};
-use longshore::{Body, Error, ErrorKind, ParseError, RawReply, RawRequest, RegistryName, Result};
+use longshore::{
+    Body, Error, ErrorKind, ParseError, RawReply, RawRequest, RegistryName, Result, run_blocking,
+};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -59,7 +61,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         request = request.scope(scope)?;
     }
     if let Some(data) = arguments.data {
-        request = request.body(Body::Bytes(body(&data)?.into()));
+        request = request.body(Body::Bytes(body(data).await?.into()));
     }
     let reply = context.client()?.request(&arguments.registry, request).await?;
     if arguments.include {
@@ -130,8 +132,9 @@ fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-fn body(data: &str) -> Result<Vec<u8>> {
-    match data.strip_prefix('@') {
+/// Reads the body of a request. Reading may block, so this runs on another thread.
+async fn body(data: String) -> Result<Vec<u8>> {
+    run_blocking(move || match data.strip_prefix('@') {
         Some(path) => std::fs::read(path).map_err(|e| Error::io(path.as_ref(), e)),
         None if data == "-" => {
             let mut read = Vec::new();
@@ -140,7 +143,8 @@ fn body(data: &str) -> Result<Vec<u8>> {
             Ok(read)
         }
         None => Ok(data.as_bytes().to_vec()),
-    }
+    })
+    .await
 }
 
 /// A header: `NAME: VALUE`.

@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     for tag in &tags {
         say(format_args!("  also removes: {tag}"));
     }
-    if !arguments.yes && !confirm("Remove this manifest?") {
+    if !arguments.yes && !confirm("Remove this manifest?").await {
         return Err(Error::new(ErrorKind::Canceled)
             .at(&arguments.location)
             .detail("nothing was removed")

@@ -54,6 +54,9 @@ impl Authenticator {
 
     /// Returns the clause that describes a request's identity in errors.
     pub(crate) fn identity(&self, access: &Access) -> String {
+        if self.preset(access, &access.scopes).is_some() {
+            return "a token from the caller".to_owned();
+        }
         let cache = self.cache();
         let source = cache.source(&access.scopes.repository());
         source.unwrap_or("anonymous (the registry requested no credentials)").to_owned()

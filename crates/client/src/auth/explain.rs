@@ -101,9 +101,10 @@ impl Auth {
             return Ok(token);
         }
         outcome?;
-        let clause = match report.challenge.is_empty() {
-            true => "the registry requires no credentials and issues no tokens",
-            false => "the registry requires a password and issues no tokens",
+        let clause = match (report.challenge.is_empty(), &report.token_service) {
+            (true, _) => "the registry requires no credentials and issues no tokens",
+            (false, None) => "the registry requires a password and issues no tokens",
+            (false, Some(_)) => "the credentials are a token, so no other token was requested",
         };
         Err(Error::new(ErrorKind::Unsupported).detail(clause))
     }

@@ -92,10 +92,13 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
     let mut text = Vec::new();
     fs::File::open(path)
-        .and_then(|file| file.take(SIZE_LIMIT).read_to_end(&mut text))
+        .and_then(|file| file.take(SIZE_LIMIT + 1).read_to_end(&mut text))
         .map_err(io)?;
-    let text = String::from_utf8(text)
-        .map_err(|_| Error::new(ErrorKind::Invalid).at(path.display()).detail("not valid UTF-8"))?;
+    let invalid = |clause| Error::new(ErrorKind::Invalid).at(path.display()).detail(clause);
+    if text.len() as u64 > SIZE_LIMIT {
+        return Err(invalid(format!("more than {SIZE_LIMIT} bytes")));
+    }
+    let text = String::from_utf8(text).map_err(|_| invalid("not valid UTF-8".to_owned()))?;
     if text.contains("password") {
         warn_if_open(path, &metadata);
     }

@@ -15,7 +15,7 @@ use longshore_testkit::fault::FaultProxy;
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::embedded::start;
-use crate::{blob, blob_path, place, quick, remote};
+use crate::{blob, blob_path, login, place, quick, remote};
 
 const CONTENT: &[u8] = b"0123456789";
 
@@ -344,9 +344,14 @@ async fn a_push_fails_if_the_registry_states_another_digest() {
 async fn a_session_at_another_origin_gets_the_content_but_no_credentials() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let descriptor = blob(CONTENT);
-    server.expect(begin(&storage.url("/upload?sig=s")));
+    let registry = place(&server).registry().clone();
+    let client = quick().credentials(login(registry, "user", "s3cret")).build();
+    let location = storage.url("/upload?sig=s");
+    let begin = || begin(&location);
+    server.expect(begin().answer(401).header("www-authenticate", "Basic realm=\"r\""));
+    server.expect(begin().with("authorization", "Basic dXNlcjpzM2NyZXQ="));
     storage.expect(put("/upload?sig=s", &descriptor, CONTENT).without("authorization"));
-    remote(&server).push_blob(&descriptor, body()).await.unwrap();
+    client.repository(&place(&server)).push_blob(&descriptor, body()).await.unwrap();
     server.finish();
     storage.finish();
 }

@@ -154,8 +154,11 @@ impl<W: Write> Packer<W> {
         header.set_size(metadata.len());
         let mut content = file.take(metadata.len());
         self.builder.append_data(&mut header, name, &mut content).map_err(at)?;
-        if content.limit() > 0 {
-            return Err(refused(path, "the file became shorter while it was read"));
+        let after = content.get_ref().metadata().map_err(at)?;
+        let is_same =
+            after.len() == metadata.len() && after.modified().ok() == metadata.modified().ok();
+        if content.limit() > 0 || !is_same {
+            return Err(refused(path, "the file changed while it was read"));
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl SigningKey {
         let signer = self.signer.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported)
                 .at(format!("key {}", self.public.id()))
-                .detail("RSA keys need at least 2048 bits")
+                .detail("this RSA key cannot sign; expected a valid key of 2048 to 4096 bits")
         })?;
         let refused =
             || Error::new(ErrorKind::Io).detail("the system's random number generator failed");

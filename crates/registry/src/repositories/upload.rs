@@ -211,11 +211,9 @@ impl Shared {
             session.advanced(added.size);
             next = following;
         };
-        if keeps_bytes(&failed) {
-            self.keep(id, session, progress, added).await?;
-        } else {
-            progress.held.shrink_to(progress.size());
-            session.advanced(progress.size());
+        match keeps_bytes(&failed) {
+            true => drop(self.keep(id, session, progress, added).await?),
+            false => give_back(session, progress),
         }
         Err(failed)
     }
@@ -225,6 +223,20 @@ impl Shared {
     ///
     /// If two processes continue the same session, the first one to store the session wins.
     async fn keep(
+        &self,
+        id: &UploadId,
+        session: &Session,
+        progress: &mut Progress,
+        added: Added,
+    ) -> Result<u64> {
+        let kept = self.store_session(id, session, progress, added).await;
+        if kept.is_err() {
+            give_back(session, progress);
+        }
+        kept
+    }
+
+    async fn store_session(
         &self,
         id: &UploadId,
         session: &Session,
@@ -252,6 +264,9 @@ impl Shared {
     /// Opens the session of an earlier process, if it exists.
     async fn restore_session(&self, id: &UploadId) -> Result<()> {
         let _restoring = self.sessions.restoring().await;
+        if self.sessions.is_open(id) {
+            return Ok(());
+        }
         let Some(object) = self.objects.storage.get(&Key::session(id)).await? else {
             return Ok(());
         };
@@ -370,6 +385,12 @@ impl Batches {
 /// content.
 fn keeps_bytes(e: &Error) -> bool {
     matches!(e.kind(), ErrorKind::Transport | ErrorKind::Timeout)
+}
+
+/// Restores the size and the space of an upload whose added bytes are not kept.
+fn give_back(session: &Session, progress: &mut Progress) {
+    progress.held.shrink_to(progress.size());
+    session.advanced(progress.size());
 }
 
 fn mismatch(digest: &Digest) -> Error {

@@ -119,6 +119,7 @@ impl Report for Answer {
         let Credential { kind, source, .. } = &self.credential;
         line(to, "credential", &format!("{kind}{user}: {source}"))?;
         match &self.challenge[..] {
+            [] if self.failure.is_some() => line(to, "challenge", "none received")?,
             [] => line(to, "challenge", "none: the registry requires no credentials")?,
             all => all.iter().try_for_each(|challenge| line(to, "challenge", challenge))?,
         }

@@ -211,7 +211,7 @@ async fn remove(context: &Context, remove: &Remove) -> Result<()> {
     for tagged in repository.tags().await? {
         message::say(format_args!("also removes: {}", tagged.tag));
     }
-    if !remove.yes && !confirm(&format!("Remove {repository}?")) {
+    if !remove.yes && !confirm(&format!("Remove {repository}?")).await {
         return Err(Error::new(ErrorKind::Canceled)
             .at(&repository)
             .detail("nothing was removed")

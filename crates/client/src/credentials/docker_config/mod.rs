@@ -149,6 +149,7 @@ impl DockerConfig {
     /// [`Unsupported`](ErrorKind::Unsupported) if the entry was not read from a file.
     /// [`Io`](ErrorKind::Io) if the file cannot be written. The error of the helper if it fails.
     pub async fn remove(&mut self, key: &CredentialKey) -> Result<bool> {
+        self.check_is_file()?;
         let mut known = self.content.has(key);
         if key.path().is_none()
             && let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned)

@@ -132,7 +132,9 @@ fn interpret(
         return Ok(Output::Success(stdout_text));
     }
     let outputs = [stdout_text.expose(), stderr_text];
-    if outputs.iter().any(|text| NOT_FOUND_MESSAGES.iter().any(|known| text.contains(known))) {
+    let is_missing = |text: &&str| NOT_FOUND_MESSAGES.iter().any(|known| text.contains(known));
+    // A failed "store" has stored nothing, whatever its reason.
+    if action != "store" && outputs.iter().any(is_missing) {
         return Ok(Output::NotFound);
     }
     let line = outputs.iter().flat_map(|text| text.lines()).map(str::trim).find(|l| !l.is_empty());

@@ -32,6 +32,17 @@ fn registry() -> RegistryName {
 }
 
 #[tokio::test]
+async fn a_failed_store_is_an_error_even_if_the_helper_reports_a_missing_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let helpers = helper(folder.path(), "broken", "echo credentials not found; exit 1");
+    let broken = CredentialHelper::new("broken", &helpers).unwrap();
+    let login = Login { user: "me".to_owned(), password: Secret::new("pw") };
+    let e = broken.store(&registry(), &login).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Io);
+    assert!(!broken.erase(&registry()).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_helper_stores_returns_and_erases_a_credential() {
     let folder = tempfile::tempdir().unwrap();
     let helpers = helper(folder.path(), "keeper", KEEPER);
