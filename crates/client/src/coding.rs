@@ -135,7 +135,7 @@ impl Gunzip {
             self.consumed += (before - input.len()) as u64;
             self.produced += chunk.len() as u64;
             if self.consumed > self.produced.saturating_mul(2).saturating_add(OVERHEAD) {
-                return Err(damaged("has almost no content"));
+                return Err(damaged("is more than twice as large as its content"));
             }
             if !chunk.is_empty() || input.is_empty() {
                 return Ok(chunk);

@@ -38,7 +38,8 @@ pub(crate) struct RegistryRequest {
 }
 
 impl RegistryRequest {
-    /// Creates a request without a body, for `scopes`. `about` names the requested item in errors.
+    /// Creates a request without a body. `scopes` states the access that the request needs, and
+    /// `about` names the requested item in errors.
     pub(crate) fn new(method: Method, uri: Uri, scopes: Scopes, about: impl fmt::Display) -> Self {
         let mut request = Request::new(Body::Empty);
         *request.method_mut() = method;

@@ -112,17 +112,17 @@ pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
 /// Decides whether a request may continue from `from` to `to`, as a redirect or the URL of an
 /// upload.
 ///
-/// Refuses every hop from https to http. Refuses a hop from a public host to this machine or its
-/// local link, because servers there are for this machine alone (an administration port, a cloud's
-/// metadata service). Other addresses in a private network are allowed, because the registry's
-/// storage may be there. A hop to another origin carries no credentials.
+/// Refuses every hop from https to http. Refuses a hop from a public host to this machine or to a
+/// link-local address, because servers there are for this machine alone (an administration port, a
+/// cloud's metadata service). Other addresses in a private network are allowed, because the
+/// registry's storage may be there. A hop to another origin carries no credentials.
 ///
 /// # Errors
 /// A clause that says why the hop is refused.
 pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
     let (origin, next) = reaches(from, to)?;
     if next == Reach::Machine && origin == Reach::Public {
-        return Err("leads to this machine or its local link");
+        return Err("leads to this machine or to a link-local address");
     }
     Ok(())
 }

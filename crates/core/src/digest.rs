@@ -44,7 +44,8 @@ impl Digest {
         let (algorithm, encoded) = (&text[..colon], &text[colon + 1..]);
         if !algorithm.split(['+', '.', '_', '-']).all(is_component) {
             return Err(bad(
-                "the algorithm must be lower-case letters, digits and inner '+', '.', '_' or '-'",
+                "the algorithm must be lower-case letters and digits, separated by single '+', \
+                 '.', '_' or '-'",
             ));
         }
         if let Some(known) = Algorithm::named(algorithm) {

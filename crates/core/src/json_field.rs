@@ -70,7 +70,7 @@ fn not_found(path: &str, name: &str, within: &Value) -> Error {
             let names: Vec<&str> = object.keys().map(String::as_str).take(SHOWN).collect();
             format!("expected one of: {}", names.join(", "))
         }
-        Value::Array(items) => format!("the array has {} items, counted from 0", items.len()),
+        Value::Array(items) => format!("the array has {} items, indexed from 0", items.len()),
         _ => "the value is neither an object nor an array".to_owned(),
     };
     Error::new(ErrorKind::NotFound)

@@ -26,7 +26,8 @@ use crate::pace::Pace;
 pub(crate) struct Incoming {
     stream: Option<BlobStream>,
     size: Option<u64>,
-    /// True if the client waits for `100 Continue`, so that there is nothing to drain.
+    /// True while the client waits for `100 Continue` before it sends the body. Such a body is not
+    /// drained.
     expects_continue: bool,
 }
 

@@ -29,7 +29,7 @@ pub(super) fn of_transfers(tools: &Tools, repository: &str, all_tags: bool) -> V
     who
 }
 
-/// Returns the programs that answer queries.
+/// Returns the programs that query a registry.
 pub(super) fn of_questions(tools: &Tools) -> Vec<Contestant> {
     all(tools, "many", false)
 }

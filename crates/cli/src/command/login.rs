@@ -117,5 +117,5 @@ fn from_prompt() -> Result<Secret> {
     })
 }
 
-/// 64 KiB: tokens have a few KiB.
+/// 64 KiB: a token is a few KiB in size.
 const PASSWORD_LIMIT: u64 = 64 << 10;

@@ -306,8 +306,8 @@ const EARLY: Duration = Duration::from_secs(5);
 /// limits how often denials query a store that prompts the user or runs a program.
 const MAY_HAVE_EXPIRED: Duration = Duration::from_secs(600);
 
-/// The maximum number of repositories, of credentials and of tokens per registry. A token has a few
-/// KiB.
+/// The maximum number of repositories, of credentials and of tokens per registry. A token is a few
+/// KiB in size.
 const LIMIT: usize = 1024;
 
 #[cfg(test)]

@@ -32,7 +32,7 @@
 //! | a store, and the functions over stores: `add_tags(&store, ..)` | [`Store`], its methods: `store.add_tags(..)` |
 //! | `Pages` | [`Listing`], an iterator |
 //! | `BlobReader`, `BlobStream` | [`BlobReader`], [`BlobStream`], both [`Read`](std::io::Read) |
-//! | a stream to be sent | a reader: `push_reader` for `push_stream`; [`body`], [`stream`] |
+//! | a stream to be sent | a reader: `push_reader` replaces `push_stream`; [`body`] and [`stream`] convert a reader |
 //! | `Copier`, `Upload`, `CachedListing`, `RawReply` | the same names |
 //! | credential stores and helpers | [`CredentialStore`] |
 //! | [`blob_file`](crate::blob_file) | [`blob_file`] |

@@ -52,8 +52,9 @@ async fn first(stream: &mut BlobStream) -> Result<Option<Bytes>> {
     Ok(None)
 }
 
-/// Sends the whole stream: in chunks if a chunk size of at most [`CHUNK_LIMIT`] is configured, else
-/// in one request.
+/// Sends the whole stream in chunks of the configured size, or of the registry's minimum size if it
+/// is larger. Sends the stream in one request if no chunk size is configured, or if the chunks
+/// would be larger than [`CHUNK_LIMIT`].
 async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStream) -> Result<()> {
     let form = repository.shared().upload_method(repository.exchange().registry());
     let least = upload.min_chunk_size().unwrap_or(0);

@@ -87,8 +87,9 @@ impl Stores {
     /// transfer cannot be combined. The error of an archive that cannot be finished.
     ///
     /// # Cancellation
-    /// Dropping the future leaves complete images at registries and in layouts, and does not change
-    /// archives.
+    /// Dropping the future stops the transfers. Images that were already copied to registries and
+    /// layouts remain there. Archives do not change if the future is dropped before all images are
+    /// copied.
     pub async fn transfer(
         &self,
         transfers: &[Transfer],

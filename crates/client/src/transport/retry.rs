@@ -123,7 +123,8 @@ mod tests {
         Failure(TransportErrorKind),
     }
 
-    /// A transport that sends these answers, and repeats the last answer. Counts the requests.
+    /// A transport that returns these answers in order, and then repeats the last answer. Counts
+    /// the requests.
     #[derive(Debug)]
     struct Scripted(Mutex<Vec<Answer>>, Mutex<usize>);
 

@@ -231,7 +231,7 @@ impl Source for Layout {
         let missing = || self.missing(selector);
         match (self.listed(selector).await?, selector) {
             (Some(entry), _) => self.read_manifest(entry.digest, Some(entry.media_type)).await,
-            // A child of an index has no entry.
+            // A child of an index needs no entry.
             (None, TagOrDigest::Digest(digest)) => {
                 self.read_manifest(digest.clone(), None).await.map_err(|e| match e.kind() {
                     ErrorKind::NotFound => missing(),

@@ -5,8 +5,8 @@ use super::*;
 
 use longshore::{Delete as _, Digest};
 
-/// Starts Python and sets two variables: `client` is yodle's client, and `base` is an object of its
-/// class with one request per call.
+/// Starts Python and sets two variables: `client` is yodle's `DockerRegistryClient`, and `base` is
+/// yodle's `BaseClient`, which has one method for each request.
 fn yodle(place: &Place, arguments: &str) -> Predecessor {
     let mut yodle = Predecessor::start(&[]);
     yodle.run(

@@ -213,5 +213,6 @@ pub(super) fn no_blob(digest: &Digest) -> Error {
 /// 64 MiB, which takes about 50 ms to hash: a client that checks whether a blob exists waits for
 /// the hash.
 pub(super) const CHECK_LIMIT: u64 = 64 << 20;
-/// 65,536 blobs, about 10 MB. At the limit, all entries are removed and blobs are verified again.
+/// 65,536 entries, which take about 10 MB of memory. At the limit, all entries are removed and
+/// blobs are verified again.
 const KNOWN_LIMIT: usize = 1 << 16;

@@ -75,7 +75,7 @@ pub trait Storage: fmt::Debug + Send + Sync {
     async fn upload(&self, id: &UploadId, from: &Checkpoint) -> Result<Box<dyn Upload>>;
 
     /// Returns a URL from which clients can fetch an object without credentials for some minutes,
-    /// if the storage offers one. The registry redirects requests for blobs to this URL.
+    /// if the storage offers one. The registry redirects downloads of blobs to this URL.
     async fn url(&self, _key: &Key) -> Result<Option<String>> {
         Ok(None)
     }

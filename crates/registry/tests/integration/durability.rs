@@ -112,6 +112,24 @@ async fn a_folder_of_an_earlier_version_is_upgraded() {
 }
 
 #[tokio::test]
+async fn an_upload_keeps_its_size_if_the_record_of_its_session_cannot_be_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let location = client.begin("a").await;
+    chunk_to(&client, &location, "0-4", b"01234".to_vec()).await.expect(202);
+    let id = location.rsplit('/').next().unwrap();
+    let record = folder.path().join(format!("uploads/{id}.session"));
+    let aside = folder.path().join("aside");
+    std::fs::rename(&record, &aside).unwrap();
+    let refused = chunk_to(&client, &location, "5-9", b"56789".to_vec()).await;
+    refused.expect_error(416, "BLOB_UPLOAD_INVALID");
+    assert_eq!(client.get(&location).await.expect(204).header("range"), "0-4");
+    std::fs::rename(&aside, &record).unwrap();
+    chunk_to(&client, &location, "5-9", b"56789".to_vec()).await.expect(202);
+    assert_eq!(client.get(&location).await.expect(204).header("range"), "0-9");
+}
+
+#[tokio::test]
 async fn only_one_registry_at_a_time_opens_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let first = DiskStorage::open(folder.path()).unwrap();
