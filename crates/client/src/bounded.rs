@@ -91,10 +91,6 @@ impl<K: Clone + Eq + Hash, V: Clone> BoundedCache<K, V> {
         self.lock().get_or_insert_with(key, new).clone()
     }
 
-    pub(crate) fn insert(&self, key: K, value: V) {
-        self.lock().insert(key, value);
-    }
-
     fn lock(&self) -> MutexGuard<'_, BoundedMap<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

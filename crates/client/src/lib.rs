@@ -110,6 +110,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod abilities;
 mod attempts;
 mod auth;
 #[cfg(feature = "blocking")]

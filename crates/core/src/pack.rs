@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{ImageConfig, ImageManifest, Index, RawManifest};
 use crate::media_type::MediaType;
 use crate::reference::Tag;
-use crate::store::{Source, SourceExt as _, Target, TargetExt as _};
+use crate::store::{Source, SourceExt as _, Target};
 
 /// A manifest to be built, and its blobs.
 ///
@@ -243,6 +243,7 @@ mod tests {
 
     use super::*;
     use crate::blob::BlobStream;
+    use crate::store::TargetExt as _;
     use crate::{Manifest, Memory};
 
     #[tokio::test]

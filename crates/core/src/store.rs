@@ -113,6 +113,34 @@ pub trait Target: Source {
     /// descriptor, with nothing left behind; the errors of the store.
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed>;
 
+    /// Writes a blob unless the store holds it.
+    ///
+    /// A store may answer both questions with one request.
+    ///
+    /// # Errors
+    /// The errors of [`holds`](Self::holds) and [`push_blob`](Self::push_blob).
+    async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
+        match self.holds(Node::Blob(descriptor)).await? {
+            Presence::Absent => self.push_blob(descriptor, body).await,
+            Presence::Partial | Presence::Complete => Ok(Pushed::Existing),
+        }
+    }
+
+    /// Checks whether a tag points at a manifest, and whether the store holds the manifest.
+    ///
+    /// A store may report a manifest as absent without looking for it if the tag does not exist.
+    ///
+    /// # Errors
+    /// The errors of [`resolve`](Source::resolve) and [`holds`](Self::holds).
+    async fn holds_tagged(&self, tag: &Tag, manifest: &Descriptor) -> Result<Tagged> {
+        let points = match self.resolve(&tag.clone().into()).await {
+            Ok(found) => found.digest == manifest.digest,
+            Err(e) if e.kind() == ErrorKind::NotFound => false,
+            Err(e) => return Err(e),
+        };
+        Ok(Tagged { points, manifest: self.holds(Node::Manifest(manifest)).await? })
+    }
+
     /// Writes a blob of unknown size in one pass, and returns its descriptor.
     ///
     /// If `digest` is given, the blob must match it. A store that requires the digest or the size
@@ -197,23 +225,6 @@ impl<S: Source + ?Sized> SourceExt for S {}
 
 /// Operations for every writable store, based on its methods.
 pub trait TargetExt: Target {
-    /// Writes a blob unless the store holds it.
-    ///
-    /// # Errors
-    /// The errors of [`holds`](Target::holds) and [`push_blob`](Target::push_blob).
-    fn ensure_blob(
-        &self,
-        descriptor: &Descriptor,
-        body: BlobBody,
-    ) -> impl Future<Output = Result<Pushed>> + Send {
-        async move {
-            match self.holds(Node::Blob(descriptor)).await? {
-                Presence::Absent => self.push_blob(descriptor, body).await,
-                Presence::Partial | Presence::Complete => Ok(Pushed::Existing),
-            }
-        }
-    }
-
     /// Writes bytes as a blob, and returns its descriptor.
     ///
     /// # Errors
@@ -270,6 +281,15 @@ pub enum Presence {
     Partial,
     /// The target holds the node and everything below it.
     Complete,
+}
+
+/// The state of a tag and of the manifest that it should point at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// True if the tag points at the manifest.
+    pub points: bool,
+    /// The state of the manifest.
+    pub manifest: Presence,
 }
 
 /// The way in which a target obtained a blob.

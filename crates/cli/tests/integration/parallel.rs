@@ -14,7 +14,7 @@ use crate::transfers::layout;
 #[test]
 fn parallel_limits_the_number_of_blob_transfers() {
     let program = Program::new();
-    let packed = layout(&program, "packed", &six_blobs(), "v1");
+    let packed = layout(&program, "packed", &six_layers(), "v1");
     for parallel in [2, 3] {
         let (address, gate) = Gate::start(parallel);
         program.ok(&format!("push -q {packed} {address}/a:v1 --parallel {parallel}"));
@@ -22,11 +22,12 @@ fn parallel_limits_the_number_of_blob_transfers() {
     }
 }
 
-/// An image with a config and five layers.
-fn six_blobs() -> Content {
-    let layer = |n: usize| Layer::plain(&layer_tar(&[(&format!("{n}"), b"layer")]));
+/// An image with six large layers.
+fn six_layers() -> Content {
+    // Smaller blobs are not limited by the option.
+    let layer = |n: usize| Layer::plain(&layer_tar(&[(&format!("{n}"), &[0; 80 << 10])]));
     let image = Image::new("linux/amd64".parse().unwrap());
-    (0..5).map(layer).fold(image, Image::layer).build()
+    (0..6).map(layer).fold(image, Image::layer).build()
 }
 
 /// An empty registry that delays its replies for blobs until enough requests are in progress.
@@ -68,7 +69,9 @@ impl Gate {
             let answer = match method {
                 "POST" => "202 Accepted\r\nlocation: /v2/a/blobs/uploads/1",
                 "PUT" if path.contains("/blobs/") => {
-                    self.pass();
+                    if size > 64 << 10 {
+                        self.pass();
+                    }
                     "201 Created\r\nlocation: /v2/a/blobs/1"
                 }
                 "PUT" => "201 Created\r\nlocation: /v2/a/manifests/1",

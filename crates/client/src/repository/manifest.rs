@@ -113,23 +113,37 @@ impl RemoteRepository {
 
     pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Presence> {
         let selector = TagOrDigest::from(descriptor.digest.clone());
-        let reply = self
-            .exchange()
-            .send(self.manifest_request(Method::HEAD, &selector, &[]).await?)
-            .await?;
-        let resolved = match reply.status.as_u16() {
-            // A server that answers every request with 200 and a web page does not have the
-            // manifest.
-            200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
-                return Ok(Presence::Complete);
-            }
-            404 => return Ok(Presence::Absent),
-            200 | 400 | 405 | 501 => self.raw_manifest(&selector).await,
-            _ => Err(reply.into_error().await.at(self.reference(&selector))),
+        Ok(match self.existing(&selector, Some(descriptor.size)).await? {
+            Some(_) => Presence::Complete,
+            None => Presence::Absent,
+        })
+    }
+
+    /// Returns the descriptor of a manifest, or `None` if the manifest does not exist. Sends a
+    /// HEAD, and a GET if the HEAD is refused, or if its headers are incomplete or state another
+    /// size.
+    pub(super) async fn existing(
+        &self,
+        selector: &TagOrDigest,
+        size: Option<u64>,
+    ) -> Result<Option<Descriptor>> {
+        let head = self.manifest_request(Method::HEAD, selector, &[]).await?;
+        let reply = self.exchange().send(head).await?;
+        let read = match reply.status.as_u16() {
+            // Some servers answer every request with 200 and a page. They do not have the manifest.
+            200 => match described(&reply, selector) {
+                Some(found) if size.is_none_or(|size| found.size == size) => {
+                    return Ok(Some(found));
+                }
+                _ => self.raw_manifest(selector).await,
+            },
+            404 => return Ok(None),
+            400 | 405 | 501 => self.raw_manifest(selector).await,
+            _ => Err(reply.into_error().await.at(self.reference(selector))),
         };
-        match resolved {
-            Ok(_) => Ok(Presence::Complete),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Presence::Absent),
+        match read {
+            Ok(manifest) => Ok(Some(manifest.descriptor().clone())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }

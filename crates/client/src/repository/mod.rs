@@ -25,16 +25,17 @@ use http::{Method, Uri};
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
     ManifestReference, MediaType, Node, Pages, Presence, Pushed, RawManifest, Repository,
-    RepositoryName, Result, Source, Tag, TagOrDigest, Target,
+    RepositoryName, Result, Source, Tag, TagOrDigest, Tagged, Target,
 };
 
 #[cfg(fuzzing)]
 pub(crate) use range::{check_content_range, upload_offset};
 pub use upload::Upload;
 
+use crate::abilities::Abilities;
 use crate::attempts::Series;
 use crate::auth::{Scope, Scopes};
-use crate::config::Limits;
+use crate::config::{Limits, UploadMethod};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, RegistryRequest};
 use crate::listing::ListOptions;
@@ -93,6 +94,21 @@ impl RemoteRepository {
 
     fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    /// Returns what is known about the registry.
+    fn abilities(&self) -> Abilities {
+        self.shared().abilities.of(self.exchange().registry())
+    }
+
+    /// Changes what is known about the registry.
+    fn learn(&self, change: impl FnOnce(&mut Abilities)) {
+        self.shared().abilities.learn(self.exchange().registry(), change);
+    }
+
+    /// Returns the upload method to use at the registry.
+    fn upload_method(&self) -> UploadMethod {
+        self.abilities().upload_method.unwrap_or(self.shared().upload_method)
     }
 
     fn path(&self) -> &RepositoryName {
@@ -196,6 +212,26 @@ impl Target for RemoteRepository {
 
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
         push::push(self, descriptor, body).await
+    }
+
+    /// Sends as few requests as the registry allows. A small blob may be sent even if the
+    /// repository has it, because the check would take as long.
+    async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
+        push::ensure(self, descriptor, body).await
+    }
+
+    /// Sends one request if the tag points at the manifest. If the tag does not exist, and a push
+    /// finds existing blobs without further requests, the manifest is reported as absent.
+    async fn holds_tagged(&self, tag: &Tag, manifest: &Descriptor) -> Result<Tagged> {
+        let found = self.existing(&tag.clone().into(), None).await?;
+        if found.as_ref().is_some_and(|found| found.digest == manifest.digest) {
+            return Ok(Tagged { points: true, manifest: Presence::Complete });
+        }
+        let manifest = match found {
+            None if self.abilities().mounts_own == Some(true) => Presence::Absent,
+            _ => self.holds_manifest(manifest).await?,
+        };
+        Ok(Tagged { points: false, manifest })
     }
 
     /// Streams into an upload session and hashes the bytes as they are sent. The stream is not

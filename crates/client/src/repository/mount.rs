@@ -1,13 +1,15 @@
-//! Mounts a blob from another repository of the registry, which is the first step of a push.
+//! Mounts a blob, which is the first step of a push: from another repository of the registry, or
+//! from the target itself, which shows with the same request whether the target has the blob.
 
 use http::Method;
-use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, Result};
+use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, RepositoryName, Result};
 
 use super::upload::Session;
 use super::{RemoteRepository, Upload};
+use crate::auth::Scopes;
 use crate::exchange::RegistryRequest;
 
-/// The result of a mount request.
+/// The result of a mount.
 pub(super) enum Mount {
     /// The repository has the blob.
     Done(Pushed),
@@ -17,35 +19,36 @@ pub(super) enum Mount {
     Failed(Error),
 }
 
+/// The reply to a request to mount a blob.
+enum Reply {
+    /// 201: the repository has the blob now.
+    Created,
+    /// 202: the registry began an upload session, which is missing if its URL may not be used.
+    Begun(Option<Box<Session>>),
+    /// The registry refuses the request. It may still accept the content.
+    Refused,
+    /// The registry failed. It may still accept the content.
+    Failed(Error),
+}
+
 impl RemoteRepository {
     /// Requests a mount of a blob from another repository of the registry. If the registry
     /// declines, checks whether this repository already has the blob.
     ///
     /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
     pub(super) async fn mount(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        let uri = self.endpoint().await?.mount(self.path(), &descriptor.digest, from.name());
         let scopes = self.push_from(from.name());
-        let request =
-            RegistryRequest::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
-        let (mut session, mut failure) = (None, None);
-        match self.exchange().send(request).await {
+        let (session, failure) = match self.post_mount(descriptor, from.name(), scopes).await {
             // The credentials do not cover both repositories, so the blob is not mounted.
-            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {}
+            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {
+                (None, None)
+            }
             Err(e) => return Err(e),
-            Ok(reply) => match reply.status.as_u16() {
-                201 => {
-                    reply.body.drain().await;
-                    return Ok(Mount::Done(Pushed::Mounted));
-                }
-                202 => {
-                    session = Upload::of(self, reply).await.ok().map(Session::of).map(Box::new);
-                }
-                // A registry that refuses to mount may still accept the content: Quay answers 400.
-                400..=428 | 430..=499 | 501 => reply.body.drain().await,
-                500..=599 => failure = Some(reply.into_error().await),
-                _ => return Err(reply.into_error().await.at(self.blob_name(&descriptor.digest))),
-            },
-        }
+            Ok(Reply::Created) => return Ok(Mount::Done(Pushed::Mounted)),
+            Ok(Reply::Begun(session)) => (session, None),
+            Ok(Reply::Refused) => (None, None),
+            Ok(Reply::Failed(error)) => (None, Some(error)),
+        };
         if !self.has(descriptor).await? {
             return Ok(match failure {
                 Some(error) => Mount::Failed(error.at(self.blob_name(&descriptor.digest))),
@@ -56,5 +59,46 @@ impl RemoteRepository {
             session.cancel().await;
         }
         Ok(Mount::Done(Pushed::Existing))
+    }
+
+    /// Requests a mount of a blob from this repository itself. A registry that supports this has
+    /// the blob if it answers 201, and lacks it if it begins a session.
+    ///
+    /// Returns `None` if the registry refuses such requests.
+    pub(super) async fn mount_own(&self, descriptor: &Descriptor) -> Result<Option<Mount>> {
+        Ok(match self.post_mount(descriptor, self.path(), self.push()).await? {
+            Reply::Created => Some(Mount::Done(Pushed::Existing)),
+            Reply::Begun(session) => Some(Mount::Declined(session)),
+            Reply::Refused | Reply::Failed(_) => None,
+        })
+    }
+
+    async fn post_mount(
+        &self,
+        descriptor: &Descriptor,
+        from: &RepositoryName,
+        scopes: Scopes,
+    ) -> Result<Reply> {
+        let about = self.blob_name(&descriptor.digest);
+        let uri = self.endpoint().await?.mount(self.path(), &descriptor.digest, from);
+        let request = RegistryRequest::new(Method::POST, uri, scopes, &about);
+        let reply = self.exchange().send(request).await?;
+        Ok(match reply.status.as_u16() {
+            201 => {
+                reply.body.drain().await;
+                Reply::Created
+            }
+            202 => {
+                let upload = Upload::of(self, reply).await.ok();
+                Reply::Begun(upload.map(Session::of).map(Box::new))
+            }
+            // Quay answers 400.
+            400..=428 | 430..=499 | 501 => {
+                reply.body.drain().await;
+                Reply::Refused
+            }
+            500..=599 => Reply::Failed(reply.into_error().await),
+            _ => return Err(reply.into_error().await.at(about)),
+        })
     }
 }

@@ -56,7 +56,7 @@ async fn first(stream: &mut BlobStream) -> Result<Option<Bytes>> {
 /// is larger. Sends the stream in one request if no chunk size is configured, or if the chunks
 /// would be larger than [`CHUNK_LIMIT`].
 async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStream) -> Result<()> {
-    let form = repository.shared().upload_method(repository.exchange().registry());
+    let form = repository.upload_method();
     let least = upload.min_chunk_size().unwrap_or(0);
     let chunk_size = match form {
         UploadMethod::Chunked(chunk) => usize::try_from(chunk.get().max(least)).ok(),

@@ -84,7 +84,7 @@ impl RemoteRepository {
     pub(super) async fn lists_referrers(&self, subject: &Digest) -> Result<bool> {
         let registry = self.exchange().registry();
         let _one_at_a_time = self.shared().referrers_index.lock().await;
-        if let Some(known) = self.shared().lists_referrers(registry) {
+        if let Some(known) = self.abilities().lists_referrers {
             return Ok(known);
         }
         let uri = self.endpoint().await?.referrers(self.path(), subject, None);
@@ -96,7 +96,7 @@ impl RemoteRepository {
                 return Ok(true);
             }
         };
-        self.shared().learn_referrers(registry, lists);
+        self.learn(|a| a.lists_referrers = Some(lists));
         Ok(lists)
     }
 

@@ -229,7 +229,8 @@ fn requests_of_an_upload_accept_readers() {
     assert_eq!((upload.offset(), upload.min_chunk_size()), (6, None));
     upload.finish_with(&descriptor.digest, &b"6789"[..], 4).unwrap();
     assert_eq!(repository.describe_blob(&descriptor.digest).unwrap(), descriptor);
-    assert_eq!(repository.ensure_blob(&descriptor, Bytes::new()).unwrap(), Pushed::Existing);
+    let content = Bytes::from_static(b"0123456789");
+    assert_eq!(repository.ensure_blob(&descriptor, content).unwrap(), Pushed::Sent);
     let mut whole = repository.begin_upload().unwrap();
     whole.finish_with_reader(&descriptor.digest, &b"0123456789"[..]).unwrap();
     repository.begin_upload().unwrap().cancel().unwrap();

@@ -28,6 +28,7 @@ mod redirect;
 mod reference;
 mod referrers;
 mod request;
+mod round_trips;
 mod secrecy;
 mod stores;
 mod upload;

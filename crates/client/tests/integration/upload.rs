@@ -4,12 +4,13 @@ use bytes::Bytes;
 use futures_util::stream;
 use longshore::{
     Algorithm, BlobBody, BlobStream, Body, Descriptor, ErrorKind, Pushed, RawRequest, Repository,
-    Source as _, SourceExt as _, Target as _, TargetExt as _, UploadMethod,
+    Source as _, SourceExt as _, Target as _, UploadMethod,
 };
 use longshore_registry::Registry;
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::embedded::start;
+use crate::round_trips::mount_of;
 use crate::{blob, blob_path, place, quick, remote};
 
 const CONTENT: &[u8] = b"0123456789";
@@ -339,13 +340,18 @@ async fn the_session_of_a_failed_stream_is_cancelled() {
 #[tokio::test]
 async fn an_existing_blob_is_not_sent() {
     let server = Script::start().await;
-    let descriptor = blob(CONTENT);
-    let body = || BlobBody::from(Bytes::from_static(CONTENT));
+    // A smaller blob would be sent without a check.
+    static CONTENT: [u8; 80 << 10] = [7; 80 << 10];
+    let descriptor = blob(&CONTENT);
+    let body = || BlobBody::from(Bytes::from_static(&CONTENT));
     server.expect(Exchange::new("HEAD", blob_path(&descriptor)).body(CONTENT));
+    let mounted = Exchange::new("POST", mount_of(&descriptor)).answer(201);
+    server.expect(mounted.clone());
     assert_eq!(remote(&server).ensure_blob(&descriptor, body()).await.unwrap(), Pushed::Existing);
     server.expect(Exchange::new("HEAD", blob_path(&descriptor)).answer(404));
     server.expect(begin("/v2/u/1"));
-    server.expect(finish("/v2/u/1", &descriptor, CONTENT));
+    server.expect(finish("/v2/u/1", &descriptor, &CONTENT));
+    server.expect(mounted);
     assert_eq!(remote(&server).ensure_blob(&descriptor, body()).await.unwrap(), Pushed::Sent);
     server.finish();
 }

@@ -9,11 +9,12 @@ use crate::blob::{BlobBody, Progress};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::store::{Pushed, TargetExt as _};
+use crate::store::{Node, Presence, Pushed};
 
 impl Run {
     pub(super) async fn blob(self: Arc<Self>, tally: Arc<Tally>, blob: Descriptor) -> Result<()> {
-        self.blobs.run(&blob.digest, || self.move_blob(&tally, &blob)).await
+        let exact = self.options.recheck;
+        self.blobs.run(&blob.digest, || self.move_blob(&tally, &blob, exact)).await
     }
 
     pub(super) async fn unsized_blob(
@@ -35,8 +36,17 @@ impl Run {
         Ok(Descriptor::new(crate::MediaType::DOCKER_LAYER_GZIP, digest, size))
     }
 
-    async fn move_blob(&self, tally: &Tally, blob: &Descriptor) -> Result<()> {
-        let _permit = self.permits.acquire().await.map_err(canceled)?;
+    /// Copies one blob.
+    ///
+    /// - `exact`: whether to check that the target lacks the blob even if a push is cheaper.
+    pub(super) async fn move_blob(
+        &self,
+        tally: &Tally,
+        blob: &Descriptor,
+        exact: bool,
+    ) -> Result<()> {
+        let permits = if blob.size <= SMALL { &self.small } else { &self.large };
+        let _permit = permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
         let body = || self.body_of(blob);
         let pushed = match self.step(blob) {
@@ -48,7 +58,11 @@ impl Run {
             }
             Step::Skip => Ok(Pushed::Existing),
             Step::Push => self.target.push_blob(blob, body()).await,
-            Step::CheckThenPush => self.target.ensure_blob(blob, body()).await,
+            Step::Ensure if exact => match self.target.holds(Node::Blob(blob)).await {
+                Ok(Presence::Absent) => self.target.push_blob(blob, body()).await,
+                found => found.map(|_| Pushed::Existing),
+            },
+            Step::Ensure => self.target.ensure_blob(blob, body()).await,
         };
         match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
             (Pushed::Existing, _) => {
@@ -83,3 +97,6 @@ impl Run {
         })
     }
 }
+
+/// 64 KiB: sending a blob of this size takes about as long as a request without content.
+const SMALL: u64 = 64 << 10;

@@ -32,7 +32,8 @@ impl Run {
         let digest = manifest.digest().clone();
         self.manifests
             .run(&digest, || async {
-                let holding = self.below(tally, &manifest, depth).await?;
+                let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
+                self.below(tally, &manifest, holding, depth).await?;
                 if self.walk(holding) == Walk::Descend {
                     self.send_manifest(&manifest, None).await?;
                 }
@@ -42,20 +43,20 @@ impl Run {
             .await
     }
 
-    /// Copies the content below a manifest, as far as [`walk`](Self::walk) decides. Returns the
-    /// presence of the manifest at the target before the copy.
+    /// Copies the content below a manifest, as far as [`walk`](Self::walk) decides.
+    ///
+    /// - `holding`: the presence of the manifest at the target.
     pub(super) async fn below(
         self: &Arc<Self>,
         tally: &Arc<Tally>,
         manifest: &RawManifest,
+        holding: Presence,
         depth: usize,
-    ) -> Result<Presence> {
-        let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
+    ) -> Result<()> {
         match self.walk(holding) {
-            Walk::Stop => {}
-            walk => self.children(tally, manifest, walk, depth).await?,
+            Walk::Stop => Ok(()),
+            walk => self.children(tally, manifest, walk, depth).await,
         }
-        Ok(holding)
     }
 
     /// Copies the children of a manifest in parallel. The number of manifests is limited, because

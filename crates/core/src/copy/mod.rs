@@ -44,7 +44,8 @@ pub struct CopyOptions {
     pub nondistributable: bool,
     /// Checks every child, even below a manifest that the target reports as complete.
     pub recheck: bool,
-    /// The maximum number of manifests and blobs that are transferred at the same time.
+    /// The number of blobs above 64 KiB that are copied at the same time. Up to 32 manifests,
+    /// smaller blobs and checks are in progress beside them. With 1, nothing is done in parallel.
     pub parallel: NonZeroUsize,
 }
 
@@ -57,6 +58,14 @@ impl Default for CopyOptions {
             recheck: false,
             parallel: PARALLEL,
         }
+    }
+}
+
+impl CopyOptions {
+    /// Returns the number of manifests, small blobs and checks that are in progress at the same
+    /// time.
+    fn small_parallel(&self) -> usize {
+        if self.parallel == NonZeroUsize::MIN { 1 } else { SMALL_PARALLEL }
     }
 }
 
@@ -161,7 +170,7 @@ impl Copier {
     /// credentials, which apply to the whole repository, and after three tags in a row failed
     /// because a registry could not be reached or limited the rate of requests.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
-        let parallel = self.run.options.parallel.get();
+        let parallel = self.run.options.small_parallel();
         let series = Mutex::new(Series::default());
         futures_util::stream::iter(tags)
             .map(|tag| self.copy_of_series(tag, &series))
@@ -206,6 +215,8 @@ impl fmt::Debug for CopierBuilder {
 }
 
 const NOT_TRIED: &str = "not tried: earlier tags failed for a reason that affects all tags";
+/// 32 manifests, small blobs and checks: most of their time is the latency of the network.
+const SMALL_PARALLEL: usize = 32;
 /// 6: enough to saturate a link with small layers, few enough to keep memory use low.
 const PARALLEL: NonZeroUsize = match NonZeroUsize::new(6) {
     Some(n) => n,

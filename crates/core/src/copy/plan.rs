@@ -15,7 +15,7 @@ pub(super) enum Step {
     /// Push the blob. The target first tries to mount it, which needs only one request.
     Push,
     /// Check whether the target holds the blob, and push it if not.
-    CheckThenPush,
+    Ensure,
 }
 
 /// Decides how to treat a blob.
@@ -29,7 +29,7 @@ pub(super) fn blob_step(
         _ if blob.media_type.is_nondistributable() && !nondistributable => Step::LeaveOut,
         (Some(source), Some(target)) if source == target => Step::Skip,
         (Some(source), Some(target)) if source.registry() == target.registry() => Step::Push,
-        _ => Step::CheckThenPush,
+        _ => Step::Ensure,
     }
 }
 
@@ -96,15 +96,15 @@ mod tests {
         let [a, b, other]: [Repository; 3] =
             ["r.example/a", "r.example/b", "s.example/a"].map(|r| r.parse().unwrap());
         for (blob, nondistributable, source, target, step) in [
-            (&blob, false, None, None, Step::CheckThenPush),
-            (&blob, false, Some(&a), None, Step::CheckThenPush),
-            (&blob, false, None, Some(&b), Step::CheckThenPush),
+            (&blob, false, None, None, Step::Ensure),
+            (&blob, false, Some(&a), None, Step::Ensure),
+            (&blob, false, None, Some(&b), Step::Ensure),
             (&blob, false, Some(&a), Some(&b), Step::Push),
             (&blob, false, Some(&a), Some(&a), Step::Skip),
-            (&blob, false, Some(&other), Some(&a), Step::CheckThenPush),
+            (&blob, false, Some(&other), Some(&a), Step::Ensure),
             (&foreign, false, None, None, Step::LeaveOut),
             (&foreign, false, Some(&a), Some(&a), Step::LeaveOut),
-            (&foreign, true, None, None, Step::CheckThenPush),
+            (&foreign, true, None, None, Step::Ensure),
         ] {
             assert_eq!(blob_step(blob, nondistributable, source, target), step);
         }

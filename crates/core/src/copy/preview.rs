@@ -131,7 +131,7 @@ impl Planner<'_> {
             Step::Skip => PlannedAction::Skip,
             Step::LeaveOut => PlannedAction::LeaveOut,
             Step::Push => PlannedAction::Mount,
-            Step::CheckThenPush => held(self.run.target_holds(Node::Blob(&blob)).await?),
+            Step::Ensure => held(self.run.target_holds(Node::Blob(&blob)).await?),
         };
         self.add(blob, action);
         Ok(())

@@ -18,7 +18,7 @@ use crate::graph;
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::select::select_image;
-use crate::store::{Node, Presence, Source, Target};
+use crate::store::{Node, Presence, Source, Tagged, Target};
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
@@ -26,7 +26,10 @@ pub(super) struct Run {
     pub(super) target: Arc<dyn Target>,
     pub(super) options: CopyOptions,
     pub(super) observer: CopyObserver,
-    pub(super) permits: Semaphore,
+    /// Permits for large blobs. Their number is the option [`parallel`](CopyOptions::parallel).
+    pub(super) large: Semaphore,
+    /// Permits for everything else, so that large blobs do not hold it up.
+    pub(super) small: Semaphore,
     pub(super) blobs: Once,
     pub(super) manifests: Once,
     /// The children of each manifest. Recorded only if referrers are copied, because children can
@@ -54,16 +57,17 @@ impl Run {
         options: CopyOptions,
         observer: CopyObserver,
     ) -> Self {
-        let permits = Semaphore::new(options.parallel.get());
+        let large = Semaphore::new(options.parallel.get());
+        let small = Semaphore::new(options.small_parallel());
         let (blobs, manifests, listed) = Default::default();
-        Self { source, target, options, observer, permits, blobs, manifests, listed }
+        Self { source, target, options, observer, large, small, blobs, manifests, listed }
     }
 
     /// Copies one blob.
     pub(super) async fn only_blob(self: Arc<Self>, blob: Descriptor) -> Result<CopyStats> {
         let tally = Arc::new(Tally::default());
         (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-        self.blob(Arc::clone(&tally), blob).await?;
+        self.move_blob(&tally, &blob, true).await?;
         let stats = *tally.stats.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(stats)
     }
@@ -111,9 +115,9 @@ impl Run {
         let Some(tag) = tag else {
             return self.once_below(tally, root.clone(), 0).await;
         };
-        let holding = self.below(tally, root, 0).await?;
-        let settled = self.walk(holding) != Walk::Descend && self.points_at(tag, root).await?;
-        if !settled {
+        let Tagged { points, manifest: holding } = self.target_holds_tagged(tag, root).await?;
+        self.below(tally, root, holding, 0).await?;
+        if !points || self.walk(holding) == Walk::Descend {
             self.send_manifest(root, Some(tag)).await?;
         }
         self.arrived(tally, root, holding);
@@ -150,17 +154,17 @@ impl Run {
     }
 
     pub(super) async fn read(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        let _permit = self.small.acquire().await.map_err(canceled)?;
         self.source.manifest(selector).await.map_err(|e| e.on(Side::Source))
     }
 
     pub(super) async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        let _permit = self.small.acquire().await.map_err(canceled)?;
         self.source.blob_size(digest).await.map_err(|e| e.on(Side::Source))
     }
 
     pub(super) async fn is_blob(&self, listed: &Descriptor) -> Result<bool> {
-        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        let _permit = self.small.acquire().await.map_err(canceled)?;
         graph::is_blob(&*self.source, listed).await.map_err(|e| e.on(Side::Source))
     }
 
@@ -169,12 +173,17 @@ impl Run {
         manifest: &RawManifest,
         tag: Option<&Tag>,
     ) -> Result<()> {
-        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        let _permit = self.small.acquire().await.map_err(canceled)?;
         self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
     }
 
+    async fn target_holds_tagged(&self, tag: &Tag, root: &RawManifest) -> Result<Tagged> {
+        let _permit = self.small.acquire().await.map_err(canceled)?;
+        self.target.holds_tagged(tag, root.descriptor()).await.map_err(|e| e.on(Side::Target))
+    }
+
     pub(super) async fn target_holds(&self, node: Node<'_>) -> Result<Presence> {
-        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        let _permit = self.small.acquire().await.map_err(canceled)?;
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Algorithm, BlobBody, BlobStream, CHUNK_SIZE, Descriptor, Error, ErrorKind, MediaType, Memory,
-    Node, Presence, Pushed, Repository, Source as _, Tag, Target, TargetExt as _,
+    Node, Presence, Pushed, Repository, Source as _, Tag, Target,
 };
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longshore_core::{
-    BlobBody, Descriptor, Digest, MediaType, Result, Source, SourceExt as _, Target,
-    TargetExt as _, blob_file,
+    BlobBody, Descriptor, Digest, MediaType, Result, Source, SourceExt as _, Target, blob_file,
 };
 
 use crate::compression::{Compression, UnpackLimits};
