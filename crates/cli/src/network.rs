@@ -125,6 +125,10 @@ pub(crate) struct Network {
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_IDLE_TIMEOUT")]
     idle_timeout: Option<Given<Time>>,
 
+    /// Do not use or store what earlier commands determined about registries.
+    #[arg(long, global = true)]
+    no_cache: bool,
+
     /// User-Agent header of requests.
     #[arg(long, global = true, value_name = "TEXT", env = "LONGSHORE_USER_AGENT")]
     user_agent: Option<Given<UserAgent>>,
@@ -167,6 +171,10 @@ impl Network {
             .default_settings(settings.every)
             .certificate_folders(self.folders())
             .limits(self.limits());
+        let cache = Environment::from_process().cache_folder().filter(|_| !self.no_cache);
+        if let Some(folder) = cache {
+            builder = builder.cache_folder(folder.join("registries"));
+        }
         for (registry, own) in settings.single {
             builder = builder.settings(registry, own);
         }

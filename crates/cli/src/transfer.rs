@@ -37,7 +37,8 @@ pub(crate) struct Options {
     #[arg(long)]
     nondistributable: bool,
 
-    /// Number of parallel blob transfers.
+    /// Number of parallel transfers of blobs above 64 KiB; 1 also transfers manifests and smaller
+    /// blobs one at a time [default: 6].
     #[arg(long, value_name = "N")]
     parallel: Option<NonZeroUsize>,
 }

@@ -51,6 +51,17 @@ impl Environment {
         self.var(name).map(PathBuf::from)
     }
 
+    /// Returns the folder for files that can be made again: `longshore` in `XDG_CACHE_HOME`, else in
+    /// `LOCALAPPDATA`, else in `~/.cache`.
+    ///
+    /// Source: XDG Base Directory Specification.
+    #[must_use]
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        let set = self.path("XDG_CACHE_HOME").or_else(|| self.path("LOCALAPPDATA"));
+        let folder = set.filter(|folder| folder.is_absolute());
+        Some(folder.or_else(|| Some(self.home()?.join(".cache")))?.join("longshore"))
+    }
+
     /// Returns the user's home directory: `HOME`, or `USERPROFILE` if `HOME` is not set.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {

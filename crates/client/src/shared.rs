@@ -16,8 +16,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(page_size: Option<NonZeroUsize>, upload_method: UploadMethod) -> Self {
-        let referrers_index = tokio::sync::Mutex::default();
-        Self { page_size, upload_method, abilities: AllAbilities::default(), referrers_index }
+    pub(crate) fn new(
+        page_size: Option<NonZeroUsize>,
+        upload_method: UploadMethod,
+        abilities: AllAbilities,
+    ) -> Self {
+        Self { page_size, upload_method, abilities, referrers_index: Default::default() }
     }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
+use longshore_testkit::fixture::Image;
 use longshore_testkit::proxy::Proxy;
 use longshore_testkit::script::{Exchange, Script};
 use longshore_testkit::tls::{Authority, Dates, Front, Pair};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::program::{Ended, Program};
+use crate::transfers::layout;
 
 /// The program, and the runtime of its test servers.
 struct Stage {
@@ -200,6 +202,24 @@ fn options_set_addresses_path_prefixes_and_the_user_agent() {
     let e = stage.run("ping r --registry-url https://u:hunter2@r/", &[]);
     assert!(e.code == 2 && e.stderr.contains("longshore login"), "{e:?}");
     assert!(!e.stderr.contains("hunter2"), "{e:?}");
+}
+
+#[test]
+fn what_a_registry_supports_is_stored_in_the_cache_folder_unless_no_cache_is_given() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let (_, port) = server.address.rsplit_once(':').unwrap();
+    let packed = layout(&program, "packed", &Image::small(1).build(), "v1");
+    let name = format!("r.example:{port}");
+    let push =
+        format!("push -q {packed} {name}/a:v1 --plain-http {name} --resolve {name}:127.0.0.1");
+    let stored = program.path(&format!(".cache/longshore/registries/r.example_{port}.json"));
+    program.ok(&format!("{push} --no-cache"));
+    assert!(!stored.exists());
+    program.ok(&format!("rm --yes {}/a:v1", server.address));
+    program.ok(&push);
+    let json: Value = serde_json::from_slice(&std::fs::read(&stored).unwrap()).unwrap();
+    assert_eq!((&json["single_post"], &json["mounts_own"]), (&true.into(), &true.into()));
 }
 
 #[test]

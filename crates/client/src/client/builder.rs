@@ -1,11 +1,13 @@
 //! The builder of clients.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use longshore_core::RegistryName;
 
 use super::Client;
+use crate::abilities::AllAbilities;
 use crate::auth::{Policies, PresetToken, Setup};
 use crate::certificate::CertificateFolders;
 use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadMethod, UserAgent};
@@ -26,6 +28,7 @@ pub struct ClientBuilder {
     transport: Option<Arc<dyn Transport>>,
     page_size: Option<NonZeroUsize>,
     upload_method: UploadMethod,
+    cache_folder: Option<PathBuf>,
 }
 
 impl Default for ClientBuilder {
@@ -38,6 +41,7 @@ impl Default for ClientBuilder {
             transport: None,
             page_size: None,
             upload_method: UploadMethod::default(),
+            cache_folder: None,
         }
     }
 }
@@ -140,6 +144,17 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets a folder in which the client stores what registries support, such as mounts, for later
+    /// clients. Without a folder, each client determines it again.
+    ///
+    /// The folder has one small file for each registry, without secrets. It is created if it does
+    /// not exist. Registries on this machine have no file. A file is ignored after 7 days.
+    #[must_use]
+    pub fn cache_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache_folder = Some(folder.into());
+        self
+    }
+
     /// Sets a transport that replaces the built-in one.
     ///
     /// The new transport is responsible for TLS, proxies, name resolution, the `User-Agent`, and
@@ -157,7 +172,8 @@ impl ClientBuilder {
         let config = Arc::new(config);
         let limits = Arc::clone(&config.limits);
         let hosts = Hosts::new(Setup { config, credentials, policies, presets }, transport);
-        let shared = Shared::new(self.page_size, self.upload_method);
+        let abilities = AllAbilities::new(self.cache_folder);
+        let shared = Shared::new(self.page_size, self.upload_method, abilities);
         Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }
     }
 }

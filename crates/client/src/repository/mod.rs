@@ -228,7 +228,7 @@ impl Target for RemoteRepository {
             return Ok(Tagged { points: true, manifest: Presence::Complete });
         }
         let manifest = match found {
-            None if self.abilities().mounts_own == Some(true) => Presence::Absent,
+            None if self.abilities().lasting.mounts_own == Some(true) => Presence::Absent,
             _ => self.holds_manifest(manifest).await?,
         };
         Ok(Tagged { points: false, manifest })

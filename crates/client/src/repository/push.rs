@@ -74,18 +74,20 @@ pub(super) async fn ensure(
         return check_then_push(repository, descriptor, body).await;
     }
     let is_small = descriptor.size <= SINGLE_POST && body.is_replayable();
-    if is_small && abilities.single_post != Some(false) {
+    if is_small && abilities.lasting.single_post != Some(false) {
         let pushed = send(repository, descriptor, body, UploadMethod::SinglePost, None).await?;
         probe(repository, descriptor).await;
         return Ok(pushed);
     }
-    if abilities.mounts_own == Some(true) {
+    if abilities.lasting.mounts_own == Some(true) {
         match repository.mount_own(descriptor).await? {
             Some(Mount::Done(pushed)) => return Ok(pushed),
             Some(Mount::Declined(session)) => {
                 return send(repository, descriptor, body, method, session.map(|s| *s)).await;
             }
-            Some(Mount::Failed(_)) | None => repository.learn(|a| a.mounts_own = Some(false)),
+            Some(Mount::Failed(_)) | None => {
+                repository.learn(|a| a.lasting.mounts_own = Some(false))
+            }
         }
     }
     let pushed = check_then_push(repository, descriptor, body).await?;
@@ -121,7 +123,7 @@ async fn probe(repository: &RemoteRepository, descriptor: &Descriptor) {
         }
         _ => false,
     };
-    repository.learn(|a| a.mounts_own = Some(supported));
+    repository.learn(|a| a.lasting.mounts_own = Some(supported));
 }
 
 /// Sends the content of a blob. Uses the session that a declined mount began, if there is one.
@@ -140,7 +142,7 @@ async fn send(
     let used = push.state.method;
     repository.learn(|a| {
         if method == UploadMethod::SinglePost {
-            a.single_post = Some(used == method);
+            a.lasting.single_post = Some(used == method);
         }
         if used != method {
             a.upload_method = Some(used);

@@ -14,7 +14,7 @@ use longshore_testkit::random;
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::embedded::start;
-use crate::{blob, blob_path, quick, remote};
+use crate::{blob, blob_path, elsewhere, quick, remote};
 
 /// Two registries behind proxies that record requests, and a client.
 struct Pair {
@@ -145,6 +145,33 @@ async fn a_registry_that_ignores_mounts_is_queried_for_each_blob() {
     server.expect(finish(&two, 3, &content[1]));
     let pushed = repository.ensure_blob(&two, content[1].clone().into()).await;
     assert_eq!(pushed.unwrap(), Pushed::Sent);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_later_client_uses_what_an_earlier_client_determined() {
+    let server = Script::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = || {
+        let (builder, repository) = elsewhere(&server);
+        builder.cache_folder(folder.path()).build().repository(&repository)
+    };
+    let content = random::bytes(1, 80 << 10);
+    let large = blob(&content);
+    server.expect(Exchange::new("HEAD", blob_path(&large)).body(content.clone()));
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(201));
+    let pushed = repository().ensure_blob(&large, content.clone().into()).await;
+    assert_eq!(pushed.unwrap(), Pushed::Existing);
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(201));
+    let pushed = repository().ensure_blob(&large, content.clone().into()).await;
+    assert_eq!(pushed.unwrap(), Pushed::Existing);
+    // A refusal replaces what the earlier client determined.
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(400));
+    for _ in 0..2 {
+        server.expect(Exchange::new("HEAD", blob_path(&large)).body(content.clone()));
+        let pushed = repository().ensure_blob(&large, content.clone().into()).await;
+        assert_eq!(pushed.unwrap(), Pushed::Existing);
+    }
     server.finish();
 }
 
