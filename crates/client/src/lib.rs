@@ -158,9 +158,9 @@ pub use longshore_core::{
     PageToken, Pages, ParseError, Placed, PlannedAction, PlannedStep, Platform, Presence, Progress,
     Pushed, RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName,
     Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, SourceExt, StreamDigest,
-    Tag, TagOrDigest, TagOutcome, Target, TargetExt, UntagMethod, Verifier, add_tags, blob_file,
-    canonical_json, delete_with_tags, graph, json_field, list_files, list_images, place_files,
-    pull_files, run_blocking, select_image, tags_for_digest, untag, wait,
+    Tag, TagOrDigest, TagOutcome, Tagged, Target, TargetExt, UntagMethod, Verifier, add_tags,
+    blob_file, canonical_json, delete_with_tags, graph, json_field, list_files, list_images,
+    place_files, pull_files, run_blocking, select_image, tags_for_digest, untag, wait,
 };
 
 #[cfg(feature = "archive")]

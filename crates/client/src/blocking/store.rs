@@ -10,7 +10,7 @@ use bytes::Bytes;
 use longshore_core::{
     BlobBody, Delete, DeleteResult, Descriptor, Digest, Image, Layout, MediaType, Node, Pack,
     Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag,
-    TagOrDigest, Target, TargetExt, UntagMethod, add_tags, blob_file, delete_with_tags,
+    TagOrDigest, Tagged, Target, TargetExt, UntagMethod, add_tags, blob_file, delete_with_tags,
     list_images, pull_files, select_image, tags_for_digest, untag,
 };
 #[cfg(feature = "archive")]
@@ -144,12 +144,6 @@ impl<S: Source + ?Sized> Store<S> {
 
 impl<S: Target + ?Sized> Store<S> {
     forward! { TargetExt:
-        /// Writes a blob unless the store has it. Returns how the store obtained the blob.
-        pub fn ensure_blob(
-            &self,
-            descriptor: &Descriptor,
-            body: impl Into<BlobBody>,
-        ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
         /// Writes bytes as a blob, and returns its descriptor.
         pub fn push_bytes(
             &self,
@@ -170,6 +164,14 @@ impl<S: Target + ?Sized> Store<S> {
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = push_blob(descriptor, body.into());
+        /// Writes a blob unless the store has it. Returns how the store obtained the blob.
+        pub fn ensure_blob(
+            &self,
+            descriptor: &Descriptor,
+            body: impl Into<BlobBody>,
+        ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
+        /// Checks whether a tag points at a manifest, and whether the store has the manifest.
+        pub fn holds_tagged(&self, tag: &Tag, manifest: &Descriptor) -> Result<Tagged>;
         /// Writes a blob of unknown size, and possibly unknown digest, in one pass over the reader,
         /// and returns its descriptor.
         pub fn push_reader(
