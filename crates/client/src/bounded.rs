@@ -91,6 +91,16 @@ impl<K: Clone + Eq + Hash, V: Clone> BoundedCache<K, V> {
         self.lock().get_or_insert_with(key, new).clone()
     }
 
+    /// Changes an entry, and adds it first if it is missing. Returns the result of the change.
+    pub(crate) fn update<R>(
+        &self,
+        key: K,
+        new: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        change(self.lock().get_or_insert_with(key, new))
+    }
+
     fn lock(&self) -> MutexGuard<'_, BoundedMap<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -51,15 +51,16 @@ impl Environment {
         self.var(name).map(PathBuf::from)
     }
 
-    /// Returns the folder for files that can be made again: `longshore` in `XDG_CACHE_HOME`, else in
-    /// `LOCALAPPDATA`, else in `~/.cache`.
+    /// Returns the program's cache folder: `longshore` below `XDG_CACHE_HOME`, `LOCALAPPDATA` or
+    /// `~/.cache`, whichever is set first. Relative paths are ignored.
     ///
     /// Source: XDG Base Directory Specification.
     #[must_use]
     pub fn cache_folder(&self) -> Option<PathBuf> {
-        let set = self.path("XDG_CACHE_HOME").or_else(|| self.path("LOCALAPPDATA"));
-        let folder = set.filter(|folder| folder.is_absolute());
-        Some(folder.or_else(|| Some(self.home()?.join(".cache")))?.join("longshore"))
+        let set = |name| self.path(name).filter(|folder| folder.is_absolute());
+        let folder = set("XDG_CACHE_HOME").or_else(|| set("LOCALAPPDATA"));
+        let folder = folder.or_else(|| Some(self.home()?.join(".cache")));
+        folder.map(|folder| folder.join("longshore"))
     }
 
     /// Returns the user's home directory: `HOME`, or `USERPROFILE` if `HOME` is not set.

@@ -110,12 +110,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod abilities;
 mod attempts;
 mod auth;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod bounded;
+mod capabilities;
 mod catalog;
 mod certificate;
 mod client;
@@ -158,7 +158,7 @@ pub use longshore_core::{
     PageToken, Pages, ParseError, Placed, PlannedAction, PlannedStep, Platform, Presence, Progress,
     Pushed, RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName,
     Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, SourceExt, StreamDigest,
-    Tag, TagOrDigest, TagOutcome, Tagged, Target, TargetExt, UntagMethod, Verifier, add_tags,
+    Tag, TagOrDigest, TagOutcome, TagState, Target, TargetExt, UntagMethod, Verifier, add_tags,
     blob_file, canonical_json, delete_with_tags, graph, json_field, list_files, list_images,
     place_files, pull_files, run_blocking, select_image, tags_for_digest, untag, wait,
 };

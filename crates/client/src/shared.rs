@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use crate::abilities::AllAbilities;
+use crate::capabilities::CapabilityCache;
 use crate::config::UploadMethod;
 
 /// Settings of operations, and properties of registries that the client has detected.
@@ -10,7 +10,7 @@ use crate::config::UploadMethod;
 pub(crate) struct Shared {
     pub(crate) page_size: Option<NonZeroUsize>,
     pub(crate) upload_method: UploadMethod,
-    pub(crate) abilities: AllAbilities,
+    pub(crate) capabilities: CapabilityCache,
     /// The lock to hold while a fallback index of referrers is read, changed and written.
     pub(crate) referrers_index: tokio::sync::Mutex<()>,
 }
@@ -19,8 +19,8 @@ impl Shared {
     pub(crate) fn new(
         page_size: Option<NonZeroUsize>,
         upload_method: UploadMethod,
-        abilities: AllAbilities,
+        capabilities: CapabilityCache,
     ) -> Self {
-        Self { page_size, upload_method, abilities, referrers_index: Default::default() }
+        Self { page_size, upload_method, capabilities, referrers_index: Default::default() }
     }
 }

@@ -102,6 +102,6 @@ pub use reference::{
 };
 pub use run_blocking::run_blocking;
 pub use select::{list_images, select_image};
-pub use store::{Delete, Node, Presence, Pushed, Source, SourceExt, Tagged, Target, TargetExt};
+pub use store::{Delete, Node, Presence, Pushed, Source, SourceExt, TagState, Target, TargetExt};
 pub use tagging::{DeleteResult, add_tags, delete_with_tags, tags_for_digest};
 pub use untag::{UntagMethod, untag};

@@ -113,17 +113,15 @@ pub trait Target: Source {
     /// descriptor, with nothing left behind; the errors of the store.
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed>;
 
-    /// Writes a blob unless the store holds it.
+    /// Ensures that the store holds a blob: writes the blob if it is missing.
     ///
-    /// A store may answer both questions with one request.
+    /// A registry may also send a small blob that exists, because a check would take as many
+    /// requests. The result is then [`Sent`](Pushed::Sent).
     ///
     /// # Errors
     /// The errors of [`holds`](Self::holds) and [`push_blob`](Self::push_blob).
     async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
-        match self.holds(Node::Blob(descriptor)).await? {
-            Presence::Absent => self.push_blob(descriptor, body).await,
-            Presence::Partial | Presence::Complete => Ok(Pushed::Existing),
-        }
+        self.check_then_push(descriptor, body).await
     }
 
     /// Checks whether a tag points at a manifest, and whether the store holds the manifest.
@@ -132,13 +130,16 @@ pub trait Target: Source {
     ///
     /// # Errors
     /// The errors of [`resolve`](Source::resolve) and [`holds`](Self::holds).
-    async fn holds_tagged(&self, tag: &Tag, manifest: &Descriptor) -> Result<Tagged> {
-        let points = match self.resolve(&tag.clone().into()).await {
-            Ok(found) => found.digest == manifest.digest,
-            Err(e) if e.kind() == ErrorKind::NotFound => false,
-            Err(e) => return Err(e),
-        };
-        Ok(Tagged { points, manifest: self.holds(Node::Manifest(manifest)).await? })
+    async fn tag_state(&self, tag: &Tag, manifest: &Descriptor) -> Result<TagState> {
+        let held = self.holds(Node::Manifest(manifest)).await?;
+        // A manifest that is not complete is sent again with its tag, whatever the tag points at.
+        let is_current = held == Presence::Complete
+            && match self.resolve(&tag.clone().into()).await {
+                Ok(found) => found.digest == manifest.digest,
+                Err(e) if e.kind() == ErrorKind::NotFound => false,
+                Err(e) => return Err(e),
+            };
+        Ok(TagState { is_current, manifest: held })
     }
 
     /// Writes a blob of unknown size in one pass, and returns its descriptor.
@@ -225,6 +226,23 @@ impl<S: Source + ?Sized> SourceExt for S {}
 
 /// Operations for every writable store, based on its methods.
 pub trait TargetExt: Target {
+    /// Writes a blob unless the store holds it. The store is always asked first.
+    ///
+    /// # Errors
+    /// The errors of [`holds`](Target::holds) and [`push_blob`](Target::push_blob).
+    fn check_then_push(
+        &self,
+        descriptor: &Descriptor,
+        body: BlobBody,
+    ) -> impl Future<Output = Result<Pushed>> + Send {
+        async move {
+            match self.holds(Node::Blob(descriptor)).await? {
+                Presence::Absent => self.push_blob(descriptor, body).await,
+                Presence::Partial | Presence::Complete => Ok(Pushed::Existing),
+            }
+        }
+    }
+
     /// Writes bytes as a blob, and returns its descriptor.
     ///
     /// # Errors
@@ -285,9 +303,9 @@ pub enum Presence {
 
 /// The state of a tag and of the manifest that it should point at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tagged {
+pub struct TagState {
     /// True if the tag points at the manifest.
-    pub points: bool,
+    pub is_current: bool,
     /// The state of the manifest.
     pub manifest: Presence,
 }

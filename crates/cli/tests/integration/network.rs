@@ -205,7 +205,7 @@ fn options_set_addresses_path_prefixes_and_the_user_agent() {
 }
 
 #[test]
-fn what_a_registry_supports_is_stored_in_the_cache_folder_unless_no_cache_is_given() {
+fn the_capabilities_of_a_registry_are_stored_in_the_cache_folder_unless_no_cache_is_given() {
     let program = Program::new();
     let server = program.serve(None);
     let (_, port) = server.address.rsplit_once(':').unwrap();
@@ -219,7 +219,7 @@ fn what_a_registry_supports_is_stored_in_the_cache_folder_unless_no_cache_is_giv
     program.ok(&format!("rm --yes {}/a:v1", server.address));
     program.ok(&push);
     let json: Value = serde_json::from_slice(&std::fs::read(&stored).unwrap()).unwrap();
-    assert_eq!((&json["single_post"], &json["mounts_own"]), (&true.into(), &true.into()));
+    assert_eq!((&json["single_post"], &json["self_mount"]), (&true.into(), &true.into()));
 }
 
 #[test]

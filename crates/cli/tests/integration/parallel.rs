@@ -12,7 +12,7 @@ use crate::program::Program;
 use crate::transfers::layout;
 
 #[test]
-fn parallel_limits_the_number_of_blob_transfers() {
+fn parallel_limits_the_number_of_large_blob_transfers() {
     let program = Program::new();
     let packed = layout(&program, "packed", &six_layers(), "v1");
     for parallel in [2, 3] {

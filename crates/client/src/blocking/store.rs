@@ -10,7 +10,7 @@ use bytes::Bytes;
 use longshore_core::{
     BlobBody, Delete, DeleteResult, Descriptor, Digest, Image, Layout, MediaType, Node, Pack,
     Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag,
-    TagOrDigest, Tagged, Target, TargetExt, UntagMethod, add_tags, blob_file, delete_with_tags,
+    TagOrDigest, TagState, Target, TargetExt, UntagMethod, add_tags, blob_file, delete_with_tags,
     list_images, pull_files, select_image, tags_for_digest, untag,
 };
 #[cfg(feature = "archive")]
@@ -164,14 +164,15 @@ impl<S: Target + ?Sized> Store<S> {
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = push_blob(descriptor, body.into());
-        /// Writes a blob unless the store has it. Returns how the store obtained the blob.
+        /// Ensures that the store holds a blob. Returns how the store obtained the blob. A registry
+        /// may also send a small blob that exists.
         pub fn ensure_blob(
             &self,
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
         /// Checks whether a tag points at a manifest, and whether the store has the manifest.
-        pub fn holds_tagged(&self, tag: &Tag, manifest: &Descriptor) -> Result<Tagged>;
+        pub fn tag_state(&self, tag: &Tag, manifest: &Descriptor) -> Result<TagState>;
         /// Writes a blob of unknown size, and possibly unknown digest, in one pass over the reader,
         /// and returns its descriptor.
         pub fn push_reader(

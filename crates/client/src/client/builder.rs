@@ -7,8 +7,8 @@ use std::sync::Arc;
 use longshore_core::RegistryName;
 
 use super::Client;
-use crate::abilities::AllAbilities;
 use crate::auth::{Policies, PresetToken, Setup};
+use crate::capabilities::CapabilityCache;
 use crate::certificate::CertificateFolders;
 use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadMethod, UserAgent};
 use crate::credentials::{CredentialStore, MemoryCredentials};
@@ -172,8 +172,8 @@ impl ClientBuilder {
         let config = Arc::new(config);
         let limits = Arc::clone(&config.limits);
         let hosts = Hosts::new(Setup { config, credentials, policies, presets }, transport);
-        let abilities = AllAbilities::new(self.cache_folder);
-        let shared = Shared::new(self.page_size, self.upload_method, abilities);
+        let capabilities = CapabilityCache::new(self.cache_folder);
+        let shared = Shared::new(self.page_size, self.upload_method, capabilities);
         Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }
     }
 }

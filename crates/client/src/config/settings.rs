@@ -141,7 +141,9 @@ pub enum UploadMethod {
     /// and the content can be read twice. Otherwise, same as [`PostThenPut`](Self::PostThenPut).
     /// Some registries ignore the content of the single request. The content is then sent again.
     SinglePost,
-    /// One request to begin the upload, and one with all content.
+    /// One request to begin the upload, and one with all content. With this method,
+    /// [`ensure_blob`](longshore_core::Target::ensure_blob) sends a blob of at most 64 KiB in a
+    /// single request if the registry accepts that.
     #[default]
     PostThenPut,
     /// Chunks of this many bytes, or of the registry's minimum chunk size if it is larger.

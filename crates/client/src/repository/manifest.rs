@@ -113,7 +113,7 @@ impl RemoteRepository {
 
     pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Presence> {
         let selector = TagOrDigest::from(descriptor.digest.clone());
-        Ok(match self.existing(&selector, Some(descriptor.size)).await? {
+        Ok(match self.find_manifest(&selector, Some(descriptor.size)).await? {
             Some(_) => Presence::Complete,
             None => Presence::Absent,
         })
@@ -121,8 +121,8 @@ impl RemoteRepository {
 
     /// Returns the descriptor of a manifest, or `None` if the manifest does not exist. Sends a
     /// HEAD, and a GET if the HEAD is refused, or if its headers are incomplete or state another
-    /// size.
-    pub(super) async fn existing(
+    /// size. A 404 to the HEAD is final, because a wrong 404 (Nexus) only costs a push.
+    pub(super) async fn find_manifest(
         &self,
         selector: &TagOrDigest,
         size: Option<u64>,
@@ -130,7 +130,7 @@ impl RemoteRepository {
         let head = self.manifest_request(Method::HEAD, selector, &[]).await?;
         let reply = self.exchange().send(head).await?;
         let read = match reply.status.as_u16() {
-            // Some servers answer every request with 200 and a page. They do not have the manifest.
+            // A server that answers every request with 200 and a web page does not have the manifest.
             200 => match described(&reply, selector) {
                 Some(found) if size.is_none_or(|size| found.size == size) => {
                     return Ok(Some(found));

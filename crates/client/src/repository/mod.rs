@@ -6,6 +6,7 @@
 mod blob;
 mod chunks;
 mod download;
+mod ensure;
 mod manifest;
 mod mount;
 mod push;
@@ -25,16 +26,16 @@ use http::{Method, Uri};
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
     ManifestReference, MediaType, Node, Pages, Presence, Pushed, RawManifest, Repository,
-    RepositoryName, Result, Source, Tag, TagOrDigest, Tagged, Target,
+    RepositoryName, Result, Source, Tag, TagOrDigest, TagState, Target,
 };
 
 #[cfg(fuzzing)]
 pub(crate) use range::{check_content_range, upload_offset};
 pub use upload::Upload;
 
-use crate::abilities::Abilities;
 use crate::attempts::Series;
 use crate::auth::{Scope, Scopes};
+use crate::capabilities::Known;
 use crate::config::{Limits, UploadMethod};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, RegistryRequest};
@@ -97,18 +98,18 @@ impl RemoteRepository {
     }
 
     /// Returns what is known about the registry.
-    fn abilities(&self) -> Abilities {
-        self.shared().abilities.of(self.exchange().registry())
+    fn known(&self) -> Known {
+        self.shared().capabilities.of(self.exchange().registry())
     }
 
-    /// Changes what is known about the registry.
-    fn learn(&self, change: impl FnOnce(&mut Abilities)) {
-        self.shared().abilities.learn(self.exchange().registry(), change);
+    /// Changes what is known about the registry. Returns the result of the change.
+    fn learn<R>(&self, change: impl FnOnce(&mut Known) -> R) -> R {
+        self.shared().capabilities.update(self.exchange().registry(), change)
     }
 
     /// Returns the upload method to use at the registry.
     fn upload_method(&self) -> UploadMethod {
-        self.abilities().upload_method.unwrap_or(self.shared().upload_method)
+        self.known().upload_method.unwrap_or(self.shared().upload_method)
     }
 
     fn path(&self) -> &RepositoryName {
@@ -217,21 +218,28 @@ impl Target for RemoteRepository {
     /// Sends as few requests as the registry allows. A small blob may be sent even if the
     /// repository has it, because the check would take as long.
     async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
-        push::ensure(self, descriptor, body).await
+        ensure::ensure(self, descriptor, body).await
     }
 
-    /// Sends one request if the tag points at the manifest. If the tag does not exist, and a push
-    /// finds existing blobs without further requests, the manifest is reported as absent.
-    async fn holds_tagged(&self, tag: &Tag, manifest: &Descriptor) -> Result<Tagged> {
-        let found = self.existing(&tag.clone().into(), None).await?;
-        if found.as_ref().is_some_and(|found| found.digest == manifest.digest) {
-            return Ok(Tagged { points: true, manifest: Presence::Complete });
-        }
-        let manifest = match found {
-            None if self.abilities().lasting.mounts_own == Some(true) => Presence::Absent,
+    /// Sends one request if the tag points at the manifest. If the tag does not exist and the
+    /// registry supports mounts from the repository itself, reports an image as absent without
+    /// looking for it, because each of its blobs then takes one request in any case.
+    async fn tag_state(&self, tag: &Tag, manifest: &Descriptor) -> Result<TagState> {
+        let exists = match self.find_manifest(&tag.clone().into(), None).await {
+            Ok(Some(found)) if found.digest == manifest.digest => {
+                return Ok(TagState { is_current: true, manifest: Presence::Complete });
+            }
+            Ok(found) => found.is_some(),
+            // The tag points at an unreadable manifest, and is set again.
+            Err(e) if is_about_the_manifest(&e) => true,
+            Err(e) => return Err(e),
+        };
+        let may_skip = !exists && !manifest.media_type.is_index();
+        let manifest = match self.known().capabilities.self_mount {
+            Some(true) if may_skip => Presence::Absent,
             _ => self.holds_manifest(manifest).await?,
         };
-        Ok(Tagged { points: false, manifest })
+        Ok(TagState { is_current: false, manifest })
     }
 
     /// Streams into an upload session and hashes the bytes as they are sent. The stream is not
@@ -276,6 +284,14 @@ impl Delete for RemoteRepository {
             result => result,
         }
     }
+}
+
+/// Returns true if an error shows a defect of the requested manifest, and not of the registry or the
+/// connection.
+fn is_about_the_manifest(error: &Error) -> bool {
+    use ErrorKind::{DigestMismatch, Invalid, Protocol, SizeMismatch, TooLarge};
+    matches!(error.kind(), DigestMismatch | Invalid | Protocol | SizeMismatch | TooLarge)
+        || error.status() == Some(500)
 }
 
 impl fmt::Debug for RemoteRepository {

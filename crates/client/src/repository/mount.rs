@@ -1,5 +1,5 @@
-//! Mounts a blob, which is the first step of a push: from another repository of the registry, or
-//! from the target itself, which shows with the same request whether the target has the blob.
+//! Mounts a blob from another repository of the registry, or from the repository itself. A mount
+//! from the repository itself checks whether the blob exists and begins an upload in one request.
 
 use http::Method;
 use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, RepositoryName, Result};
@@ -19,14 +19,26 @@ pub(super) enum Mount {
     Failed(Error),
 }
 
+/// The reply to a mount of a blob from its own repository.
+pub(super) enum SelfMount {
+    /// The repository has the blob.
+    Exists,
+    /// The registry began an upload session, which is missing if its URL may not be used.
+    Begun(Option<Box<Session>>),
+    /// The registry does not support such requests.
+    Unsupported,
+    /// The registry refused this request or failed.
+    Failed,
+}
+
 /// The reply to a request to mount a blob.
-enum Reply {
+enum MountReply {
     /// 201: the repository has the blob now.
     Created,
     /// 202: the registry began an upload session, which is missing if its URL may not be used.
     Begun(Option<Box<Session>>),
-    /// The registry refuses the request. It may still accept the content.
-    Refused,
+    /// The registry refuses the request with this status. It may still accept the content.
+    Refused(u16),
     /// The registry failed. It may still accept the content.
     Failed(Error),
 }
@@ -44,10 +56,10 @@ impl RemoteRepository {
                 (None, None)
             }
             Err(e) => return Err(e),
-            Ok(Reply::Created) => return Ok(Mount::Done(Pushed::Mounted)),
-            Ok(Reply::Begun(session)) => (session, None),
-            Ok(Reply::Refused) => (None, None),
-            Ok(Reply::Failed(error)) => (None, Some(error)),
+            Ok(MountReply::Created) => return Ok(Mount::Done(Pushed::Mounted)),
+            Ok(MountReply::Begun(session)) => (session, None),
+            Ok(MountReply::Refused(_)) => (None, None),
+            Ok(MountReply::Failed(error)) => (None, Some(error)),
         };
         if !self.has(descriptor).await? {
             return Ok(match failure {
@@ -61,15 +73,15 @@ impl RemoteRepository {
         Ok(Mount::Done(Pushed::Existing))
     }
 
-    /// Requests a mount of a blob from this repository itself. A registry that supports this has
-    /// the blob if it answers 201, and lacks it if it begins a session.
+    /// Requests a mount of a blob from this repository itself.
     ///
-    /// Returns `None` if the registry refuses such requests.
-    pub(super) async fn mount_own(&self, descriptor: &Descriptor) -> Result<Option<Mount>> {
+    /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
+    pub(super) async fn mount_from_itself(&self, descriptor: &Descriptor) -> Result<SelfMount> {
         Ok(match self.post_mount(descriptor, self.path(), self.push()).await? {
-            Reply::Created => Some(Mount::Done(Pushed::Existing)),
-            Reply::Begun(session) => Some(Mount::Declined(session)),
-            Reply::Refused | Reply::Failed(_) => None,
+            MountReply::Created => SelfMount::Exists,
+            MountReply::Begun(session) => SelfMount::Begun(session),
+            MountReply::Refused(400 | 405 | 415 | 501) => SelfMount::Unsupported,
+            MountReply::Refused(_) | MountReply::Failed(_) => SelfMount::Failed,
         })
     }
 
@@ -78,7 +90,7 @@ impl RemoteRepository {
         descriptor: &Descriptor,
         from: &RepositoryName,
         scopes: Scopes,
-    ) -> Result<Reply> {
+    ) -> Result<MountReply> {
         let about = self.blob_name(&descriptor.digest);
         let uri = self.endpoint().await?.mount(self.path(), &descriptor.digest, from);
         let request = RegistryRequest::new(Method::POST, uri, scopes, &about);
@@ -86,18 +98,18 @@ impl RemoteRepository {
         Ok(match reply.status.as_u16() {
             201 => {
                 reply.body.drain().await;
-                Reply::Created
+                MountReply::Created
             }
             202 => {
                 let upload = Upload::of(self, reply).await.ok();
-                Reply::Begun(upload.map(Session::of).map(Box::new))
+                MountReply::Begun(upload.map(Session::of).map(Box::new))
             }
-            // Quay answers 400.
-            400..=428 | 430..=499 | 501 => {
+            // A registry that refuses to mount may still accept the content. Quay answers 400.
+            status @ (400..=428 | 430..=499 | 501) => {
                 reply.body.drain().await;
-                Reply::Refused
+                MountReply::Refused(status)
             }
-            500..=599 => Reply::Failed(reply.into_error().await),
+            500..=599 => MountReply::Failed(reply.into_error().await),
             _ => return Err(reply.into_error().await.at(about)),
         })
     }

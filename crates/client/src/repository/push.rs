@@ -47,107 +47,30 @@ pub(super) async fn push(
             .at(repository.blob_name(&descriptor.digest))
             .detail("the registry declined to mount the blob"));
     }
+    send(repository, descriptor, body, session).await
+}
+
+/// Sends the content of a blob. Uses the session that a declined mount began, if there is one.
+pub(super) async fn send(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    body: BlobBody,
+    session: Option<Session>,
+) -> Result<Pushed> {
+    let series = Series::default();
+    let repository = &repository.in_series(&series);
     let method = match repository.upload_method() {
         // A registry may ignore the body of a single request and require it again.
         UploadMethod::SinglePost if !body.is_replayable() => UploadMethod::PostThenPut,
         method => method,
     };
-    send(repository, descriptor, body, method, session).await
-}
-
-/// Pushes a blob unless the repository has it, with as few requests as the registry allows.
-///
-/// - A small blob is sent in a single `POST`, without a check, if the registry supports this.
-/// - The first request for another blob is a mount from the repository itself, if the registry
-///   supports this: it shows whether the repository has the blob, and begins an upload if not.
-/// - Any other registry is queried with a `HEAD`.
-pub(super) async fn ensure(
-    repository: &RemoteRepository,
-    descriptor: &Descriptor,
-    body: BlobBody,
-) -> Result<Pushed> {
-    let abilities = repository.abilities();
-    let (here, method) = (repository.repository(), repository.upload_method());
-    let is_plain = method == UploadMethod::PostThenPut && body.has_content();
-    let is_elsewhere = body.origin().is_some_and(|from| from.registry() == here.registry());
-    if is_elsewhere || !is_plain {
-        return check_then_push(repository, descriptor, body).await;
-    }
-    let is_small = descriptor.size <= SINGLE_POST && body.is_replayable();
-    if is_small && abilities.lasting.single_post != Some(false) {
-        let pushed = send(repository, descriptor, body, UploadMethod::SinglePost, None).await?;
-        probe(repository, descriptor).await;
-        return Ok(pushed);
-    }
-    if abilities.lasting.mounts_own == Some(true) {
-        match repository.mount_own(descriptor).await? {
-            Some(Mount::Done(pushed)) => return Ok(pushed),
-            Some(Mount::Declined(session)) => {
-                return send(repository, descriptor, body, method, session.map(|s| *s)).await;
-            }
-            Some(Mount::Failed(_)) | None => {
-                repository.learn(|a| a.lasting.mounts_own = Some(false))
-            }
-        }
-    }
-    let pushed = check_then_push(repository, descriptor, body).await?;
-    probe(repository, descriptor).await;
-    Ok(pushed)
-}
-
-async fn check_then_push(
-    repository: &RemoteRepository,
-    descriptor: &Descriptor,
-    body: BlobBody,
-) -> Result<Pushed> {
-    match repository.has(descriptor).await? {
-        true => Ok(Pushed::Existing),
-        false => push(repository, descriptor, body).await,
-    }
-}
-
-/// Determines whether the registry mounts a blob from the repository itself, with a blob that the
-/// repository has. Ignores errors.
-async fn probe(repository: &RemoteRepository, descriptor: &Descriptor) {
-    // Only one of several concurrent pushes sends the request.
-    let mut is_known = true;
-    repository.learn(|a| is_known = std::mem::replace(&mut a.probed, true));
-    if is_known {
-        return;
-    }
-    let supported = match repository.mount_own(descriptor).await {
-        Ok(Some(Mount::Done(_))) => true,
-        Ok(Some(Mount::Declined(Some(session)))) => {
-            session.cancel().await;
-            false
-        }
-        _ => false,
-    };
-    repository.learn(|a| a.lasting.mounts_own = Some(supported));
-}
-
-/// Sends the content of a blob. Uses the session that a declined mount began, if there is one.
-async fn send(
-    repository: &RemoteRepository,
-    descriptor: &Descriptor,
-    body: BlobBody,
-    method: UploadMethod,
-    session: Option<Session>,
-) -> Result<Pushed> {
-    let series = Series::default();
-    let repository = &repository.in_series(&series);
     let state = State { method, switched: false, lost: 0 };
     let mut push = Push { repository, descriptor, body, state, series };
     push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     let used = push.state.method;
-    repository.learn(|a| {
-        if method == UploadMethod::SinglePost {
-            a.lasting.single_post = Some(used == method);
-        }
-        if used != method {
-            a.upload_method = Some(used);
-        }
-    });
+    if used != method {
+        repository.learn(|known| known.upload_method = Some(used));
+    }
     Ok(Pushed::Sent)
 }
 
@@ -223,9 +146,6 @@ fn step(failure: Failure, state: State) -> Step {
             switch(UploadMethod::Chunked(SMALL_CHUNK))
         }
         Some(416) => Step::Resume,
-        Some(400 | 406 | 415 | 422) if state.method == UploadMethod::SinglePost => {
-            switch(UploadMethod::PostThenPut)
-        }
         _ => Step::GiveUp,
     }
 }
@@ -383,8 +303,6 @@ impl Push<'_> {
     }
 }
 
-/// 64 KiB: a registry that does not support a single `POST` reads this much without need.
-const SINGLE_POST: u64 = 64 << 10;
 /// 4 MiB: GHCR accepts no more in one request.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 
@@ -430,7 +348,6 @@ mod tests {
             (unsupported, START, Step::Switch(one_chunk)),
             (status(400), START, Step::GiveUp),
             (status(405), single, Step::Switch(UploadMethod::PostThenPut)),
-            (status(400), single, Step::Switch(UploadMethod::PostThenPut)),
             (status(413), single, Step::Switch(small)),
             (status(413), START, Step::Switch(small)),
             (status(413), switched, Step::GiveUp),

@@ -84,7 +84,7 @@ impl RemoteRepository {
     pub(super) async fn lists_referrers(&self, subject: &Digest) -> Result<bool> {
         let registry = self.exchange().registry();
         let _one_at_a_time = self.shared().referrers_index.lock().await;
-        if let Some(known) = self.abilities().lasting.lists_referrers {
+        if let Some(known) = self.known().capabilities.lists_referrers {
             return Ok(known);
         }
         let uri = self.endpoint().await?.referrers(self.path(), subject, None);
@@ -96,7 +96,7 @@ impl RemoteRepository {
                 return Ok(true);
             }
         };
-        self.learn(|a| a.lasting.lists_referrers = Some(lists));
+        self.learn(|known| known.capabilities.lists_referrers = Some(lists));
         Ok(lists)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderValue, Method, Uri};
 use longshore_core::{BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
@@ -71,6 +72,21 @@ impl RemoteRepository {
         descriptor: &Descriptor,
         content: BlobStream,
     ) -> Result<Option<Upload>> {
+        self.post_body(descriptor, Body::Stream { stream: content, size: Some(descriptor.size) })
+            .await
+    }
+
+    /// Same as [`post_blob`](Self::post_blob), with content in memory, which is sent again after a
+    /// challenge.
+    pub(super) async fn post_bytes(
+        &self,
+        descriptor: &Descriptor,
+        content: Bytes,
+    ) -> Result<Option<Upload>> {
+        self.post_body(descriptor, Body::Bytes(content)).await
+    }
+
+    async fn post_body(&self, descriptor: &Descriptor, body: Body) -> Result<Option<Upload>> {
         let digest = &descriptor.digest;
         let about = self.blob_name(digest);
         let uri = self.endpoint().await?.uploads(self.path());
@@ -78,7 +94,7 @@ impl RemoteRepository {
             .ok_or_else(|| protocol_error(&uri, "cannot take a digest".to_owned()))?;
         let request = RegistryRequest::new(Method::POST, uri, self.push(), &about)
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
-            .body(Body::Stream { stream: content, size: Some(descriptor.size) });
+            .body(body);
         let reply = self.exchange().expect(request, &[201, 202]).await?;
         if reply.is(&[202]) {
             return Upload::of(self, reply).await.map(Some).map_err(|e| e.at(about));

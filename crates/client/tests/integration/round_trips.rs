@@ -14,7 +14,7 @@ use longshore_testkit::random;
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::embedded::start;
-use crate::{blob, blob_path, elsewhere, quick, remote};
+use crate::{blob, blob_path, elsewhere, login, place, quick, remote};
 
 /// Two registries behind proxies that record requests, and a client.
 struct Pair {
@@ -70,7 +70,7 @@ fn tag(text: &str) -> Tag {
 }
 
 #[tokio::test]
-async fn a_copy_to_an_empty_repository_takes_two_requests_per_blob() {
+async fn a_copy_to_an_empty_repository_of_a_known_registry_takes_two_requests_per_layer() {
     let (target, _stop) = start(Registry::builder().memory()).await;
     let pair = Pair::with_target(target).await;
     for (seed, name) in [(1, "first"), (2, "second")] {
@@ -95,10 +95,31 @@ async fn a_copy_of_existing_content_takes_one_request_to_each_registry() {
     pair.copy("a", "v1").await;
     let (source, target, stats) = pair.copy("a", "v1").await;
     assert_eq!((source, target, stats.blobs_sent), (1, 1, 0));
-    // A new tag: the tag, a mount of each layer, the config, and the manifest.
+}
+
+#[tokio::test]
+async fn a_new_tag_takes_one_request_per_existing_blob() {
+    let (target, _stop) = start(Registry::builder().memory()).await;
+    let pair = Pair::with_target(target).await;
+    pair.fill("a", &image(1, 3)).await;
+    pair.copy("a", "v1").await;
+    // The other two requests to the target are for the tag and the manifest.
     let (source, target, stats) = pair.copy("a", "v2").await;
     assert_eq!((source, target), (2, 3 + 3));
     assert_eq!((stats.blobs_sent, stats.blobs_held), (1, 3));
+}
+
+#[tokio::test]
+async fn a_tag_that_moves_to_an_existing_image_takes_three_requests() {
+    let (target, _stop) = start(Registry::builder().memory()).await;
+    let pair = Pair::with_target(target).await;
+    pair.fill("a", &image(1, 1)).await;
+    pair.copy("a", "v1").await;
+    pair.fill("a", &image(2, 1)).await;
+    pair.copy("a", "v2").await;
+    // The requests are for the old manifest of the tag, the new manifest, and the tag.
+    let (source, target, stats) = pair.copy("a", "v1").await;
+    assert_eq!((source, target, stats.manifests_held), (1, 3, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,23 +146,17 @@ async fn a_registry_that_ignores_mounts_is_queried_for_each_blob() {
     let repository = remote(&server);
     let content = [random::bytes(1, 80 << 10), random::bytes(2, 80 << 10)];
     let [one, two] = [blob(&content[0]), blob(&content[1])];
-    let begin = |target: String, at| {
-        Exchange::new("POST", target).answer(202).header("location", format!("/v2/u/{at}"))
-    };
-    let finish = |of: &Descriptor, at: u8, sent: &[u8]| {
-        let target = format!("/v2/u/{at}?digest={}", of.digest);
-        Exchange::new("PUT", target).sending(sent).answer(201)
-    };
     server.expect(Exchange::new("HEAD", blob_path(&one)).answer(404));
-    server.expect(begin("/v2/a/b/blobs/uploads/".to_owned(), 1));
+    server.expect(begin(1));
     server.expect(finish(&one, 1, &content[0]));
     // The registry begins an upload for a blob that it has, so later mounts would show nothing.
-    server.expect(begin(mount_of(&one), 2));
+    let ignored = Exchange::new("POST", mount_of(&one)).answer(202);
+    server.expect(ignored.header("location", "/v2/u/2"));
     server.expect(Exchange::new("DELETE", "/v2/u/2").answer(204));
     let pushed = repository.ensure_blob(&one, content[0].clone().into()).await;
     assert_eq!(pushed.unwrap(), Pushed::Sent);
     server.expect(Exchange::new("HEAD", blob_path(&two)).answer(404));
-    server.expect(begin("/v2/a/b/blobs/uploads/".to_owned(), 3));
+    server.expect(begin(3));
     server.expect(finish(&two, 3, &content[1]));
     let pushed = repository.ensure_blob(&two, content[1].clone().into()).await;
     assert_eq!(pushed.unwrap(), Pushed::Sent);
@@ -152,48 +167,101 @@ async fn a_registry_that_ignores_mounts_is_queried_for_each_blob() {
 async fn a_later_client_uses_what_an_earlier_client_determined() {
     let server = Script::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let repository = || {
-        let (builder, repository) = elsewhere(&server);
-        builder.cache_folder(folder.path()).build().repository(&repository)
-    };
     let content = random::bytes(1, 80 << 10);
     let large = blob(&content);
+    let ensure = async || {
+        let (builder, repository) = elsewhere(&server);
+        let repository = builder.cache_folder(folder.path()).build().repository(&repository);
+        repository.ensure_blob(&large, content.clone().into()).await.unwrap()
+    };
+    server.expect(Exchange::new("HEAD", blob_path(&large)).answer(404));
+    server.expect(begin(1));
+    server.expect(finish(&large, 1, &content));
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(201));
+    assert_eq!(ensure().await, Pushed::Sent);
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(201));
+    assert_eq!(ensure().await, Pushed::Existing);
+    // A refusal that depends on the repository or the user changes nothing.
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(404));
     server.expect(Exchange::new("HEAD", blob_path(&large)).body(content.clone()));
-    server.expect(Exchange::new("POST", mount_of(&large)).answer(201));
-    let pushed = repository().ensure_blob(&large, content.clone().into()).await;
-    assert_eq!(pushed.unwrap(), Pushed::Existing);
-    server.expect(Exchange::new("POST", mount_of(&large)).answer(201));
-    let pushed = repository().ensure_blob(&large, content.clone().into()).await;
-    assert_eq!(pushed.unwrap(), Pushed::Existing);
-    // A refusal replaces what the earlier client determined.
-    server.expect(Exchange::new("POST", mount_of(&large)).answer(400));
+    assert_eq!(ensure().await, Pushed::Existing);
+    // A refusal of all such requests replaces what the earlier client determined.
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(405));
     for _ in 0..2 {
         server.expect(Exchange::new("HEAD", blob_path(&large)).body(content.clone()));
-        let pushed = repository().ensure_blob(&large, content.clone().into()).await;
-        assert_eq!(pushed.unwrap(), Pushed::Existing);
+        assert_eq!(ensure().await, Pushed::Existing);
     }
     server.finish();
 }
 
 #[tokio::test]
-async fn a_small_blob_is_sent_in_a_session_if_the_registry_refuses_a_single_post() {
-    for refusal in [400, 405, 415] {
+async fn a_failed_probe_is_not_stored() {
+    let server = Script::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (builder, repository) = elsewhere(&server);
+    let repository = builder.cache_folder(folder.path()).build().repository(&repository);
+    let content = random::bytes(1, 80 << 10);
+    let large = blob(&content);
+    server.expect(Exchange::new("HEAD", blob_path(&large)).answer(404));
+    server.expect(begin(1));
+    server.expect(finish(&large, 1, &content));
+    server.expect(Exchange::new("POST", mount_of(&large)).answer(507));
+    let pushed = repository.ensure_blob(&large, content.into()).await;
+    assert_eq!(pushed.unwrap(), Pushed::Sent);
+    server.finish();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_small_blob_is_pushed_as_any_other_if_its_single_post_fails() {
+    // The last status does not show that the registry lacks single requests.
+    for (status, requests) in [(400, 1), (405, 1), (403, 2)] {
         let server = Script::start().await;
         let content = b"small";
         let small = blob(content);
-        let at = format!("digest={}", small.digest);
-        let single = format!("/v2/a/b/blobs/uploads/?{at}");
-        server.expect(Exchange::new("POST", single).sending(content).answer(refusal));
-        let begin = Exchange::new("POST", "/v2/a/b/blobs/uploads/").answer(202);
-        server.expect(begin.header("location", "/v2/u/1"));
-        server.expect(Exchange::new("PUT", format!("/v2/u/1?{at}")).sending(content).answer(201));
-        server.expect(Exchange::new("POST", mount_of(&small)).answer(201));
         let repository = remote(&server);
-        let pushed =
-            repository.ensure_blob(&small, bytes::Bytes::from_static(content).into()).await;
-        assert_eq!(pushed.unwrap(), Pushed::Sent);
+        for n in 0..2 {
+            if n < requests {
+                let single = format!("/v2/a/b/blobs/uploads/?digest={}", small.digest);
+                server.expect(Exchange::new("POST", single).sending(content).answer(status));
+            }
+            server.expect(Exchange::new("HEAD", blob_path(&small)).body(*content));
+            let body = bytes::Bytes::from_static(content).into();
+            let pushed = repository.ensure_blob(&small, body).await;
+            assert_eq!(pushed.unwrap(), Pushed::Existing, "{status}");
+        }
         server.finish();
     }
+}
+
+#[tokio::test]
+async fn a_single_post_is_sent_again_with_credentials_after_a_challenge() {
+    let server = Script::start().await;
+    let content = b"small";
+    let small = blob(content);
+    let registry = place(&server).registry().clone();
+    let client = quick().credentials(login(registry, "user", "s3cret")).build();
+    let single = || {
+        let target = format!("/v2/a/b/blobs/uploads/?digest={}", small.digest);
+        Exchange::new("POST", target).sending(content)
+    };
+    server.expect(single().answer(401).header("www-authenticate", "Basic realm=\"r\""));
+    server.expect(single().with("authorization", "Basic dXNlcjpzM2NyZXQ=").answer(201));
+    server.expect(Exchange::new("POST", mount_of(&small)).answer(201));
+    let repository = client.repository(&place(&server));
+    let pushed = repository.ensure_blob(&small, bytes::Bytes::from_static(content).into()).await;
+    assert_eq!(pushed.unwrap(), Pushed::Sent);
+    server.finish();
+}
+
+fn begin(at: u8) -> Exchange {
+    let begun = Exchange::new("POST", "/v2/a/b/blobs/uploads/").answer(202);
+    begun.header("location", format!("/v2/u/{at}"))
+}
+
+fn finish(of: &Descriptor, at: u8, sent: &[u8]) -> Exchange {
+    let target = format!("/v2/u/{at}?digest={}", of.digest);
+    Exchange::new("PUT", target).sending(sent).answer(201)
 }
 
 /// Returns the path that requests a mount from the repository itself.

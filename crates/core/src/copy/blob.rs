@@ -9,7 +9,7 @@ use crate::blob::{BlobBody, Progress};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::store::{Node, Presence, Pushed};
+use crate::store::{Pushed, TargetExt as _};
 
 impl Run {
     pub(super) async fn blob(self: Arc<Self>, tally: Arc<Tally>, blob: Descriptor) -> Result<()> {
@@ -38,14 +38,15 @@ impl Run {
 
     /// Copies one blob.
     ///
-    /// - `exact`: whether to check that the target lacks the blob even if a push is cheaper.
+    /// - `exact`: whether to ask the target for the blob even if a push takes no more requests.
     pub(super) async fn move_blob(
         &self,
         tally: &Tally,
         blob: &Descriptor,
         exact: bool,
     ) -> Result<()> {
-        let permits = if blob.size <= SMALL { &self.small } else { &self.large };
+        let is_small = blob.size <= SMALL_BLOB;
+        let permits = if is_small { &self.small_requests } else { &self.large_blobs };
         let _permit = permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
         let body = || self.body_of(blob);
@@ -58,10 +59,7 @@ impl Run {
             }
             Step::Skip => Ok(Pushed::Existing),
             Step::Push => self.target.push_blob(blob, body()).await,
-            Step::Ensure if exact => match self.target.holds(Node::Blob(blob)).await {
-                Ok(Presence::Absent) => self.target.push_blob(blob, body()).await,
-                found => found.map(|_| Pushed::Existing),
-            },
+            Step::Ensure if exact => self.target.check_then_push(blob, body()).await,
             Step::Ensure => self.target.ensure_blob(blob, body()).await,
         };
         match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
@@ -98,5 +96,5 @@ impl Run {
     }
 }
 
-/// 64 KiB: sending a blob of this size takes about as long as a request without content.
-const SMALL: u64 = 64 << 10;
+/// 64 KiB: a blob of this size takes few round trips, and little bandwidth from large blobs.
+const SMALL_BLOB: u64 = 64 << 10;

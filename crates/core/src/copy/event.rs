@@ -25,7 +25,7 @@ pub enum CopyEvent {
         /// The blob, with the media type that the index states.
         blob: Descriptor,
     },
-    /// The target already holds the blob.
+    /// The target was found to hold the blob.
     Skipped {
         /// The digest of the blob.
         digest: Digest,
@@ -67,7 +67,7 @@ pub enum CopyEvent {
     Manifest {
         /// The manifest.
         manifest: Descriptor,
-        /// True if the target already held the manifest.
+        /// True if the target was found to hold the manifest.
         held: bool,
     },
     /// A tag of the target now points at the copy.
@@ -111,15 +111,15 @@ pub struct TagOutcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CopyStats {
-    /// Manifests that were sent because the target did not hold them.
+    /// Manifests that were sent.
     pub manifests_sent: u64,
-    /// Manifests that the target already held.
+    /// Manifests that the target was found to hold.
     pub manifests_held: u64,
     /// Blobs that were sent.
     pub blobs_sent: u64,
     /// Blobs that were mounted.
     pub blobs_mounted: u64,
-    /// Blobs that the target already held.
+    /// Blobs that the target was found to hold.
     pub blobs_held: u64,
     /// Blobs that were left out because they may not be redistributed.
     pub blobs_left_out: u64,

@@ -44,8 +44,9 @@ pub struct CopyOptions {
     pub nondistributable: bool,
     /// Checks every child, even below a manifest that the target reports as complete.
     pub recheck: bool,
-    /// The number of blobs above 64 KiB that are copied at the same time. Up to 32 manifests,
-    /// smaller blobs and checks are in progress beside them. With 1, nothing is done in parallel.
+    /// The maximum number of blobs above 64 KiB that are copied at the same time, and of children
+    /// of one index. Up to 32 tags, and up to 32 requests for manifests, smaller blobs and checks,
+    /// are in progress beside them. With 1, nothing is done in parallel.
     pub parallel: NonZeroUsize,
 }
 
@@ -154,7 +155,7 @@ impl Copier {
 
     /// Determines what [`copy`](Self::copy) would do, and writes nothing. Reads every manifest that
     /// would be sent. Queries the target for each manifest, and for the blobs if source and target
-    /// are at different registries.
+    /// are at different registries. The copy may send small blobs again that the plan skips.
     ///
     /// # Errors
     /// The read errors of [`copy`](Self::copy).
@@ -172,11 +173,15 @@ impl Copier {
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
         let parallel = self.run.options.small_parallel();
         let series = Mutex::new(Series::default());
-        futures_util::stream::iter(tags)
+        // The first tag shows whether the registries accept the credentials, and what they support.
+        let mut tags = tags.into_iter();
+        let Some(first) = tags.next() else { return Vec::new() };
+        let mut outcomes = vec![self.copy_of_series(first, &series).await];
+        let others = futures_util::stream::iter(tags)
             .map(|tag| self.copy_of_series(tag, &series))
-            .buffered(parallel)
-            .collect()
-            .await
+            .buffered(parallel);
+        outcomes.extend(others.collect::<Vec<_>>().await);
+        outcomes
     }
 
     async fn copy_of_series(&self, tag: Tag, series: &Mutex<Series>) -> TagOutcome {

@@ -14,7 +14,7 @@ pub(super) enum Step {
     LeaveOut,
     /// Push the blob. The target first tries to mount it, which needs only one request.
     Push,
-    /// Check whether the target holds the blob, and push it if not.
+    /// Push the blob unless the target holds it. A registry may send a small blob again.
     Ensure,
 }
 

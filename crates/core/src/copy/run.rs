@@ -18,7 +18,7 @@ use crate::graph;
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::select::select_image;
-use crate::store::{Node, Presence, Source, Tagged, Target};
+use crate::store::{Node, Presence, Source, TagState, Target};
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
@@ -27,9 +27,9 @@ pub(super) struct Run {
     pub(super) options: CopyOptions,
     pub(super) observer: CopyObserver,
     /// Permits for large blobs. Their number is the option [`parallel`](CopyOptions::parallel).
-    pub(super) large: Semaphore,
-    /// Permits for everything else, so that large blobs do not hold it up.
-    pub(super) small: Semaphore,
+    pub(super) large_blobs: Arc<Semaphore>,
+    /// Permits for small blobs, manifests and checks, so that large blobs do not delay them.
+    pub(super) small_requests: Arc<Semaphore>,
     pub(super) blobs: Once,
     pub(super) manifests: Once,
     /// The children of each manifest. Recorded only if referrers are copied, because children can
@@ -57,17 +57,32 @@ impl Run {
         options: CopyOptions,
         observer: CopyObserver,
     ) -> Self {
-        let large = Semaphore::new(options.parallel.get());
-        let small = Semaphore::new(options.small_parallel());
+        let large_blobs = Arc::new(Semaphore::new(options.parallel.get()));
+        let small_requests = match options.small_parallel() {
+            // A copy without parallelism has one permit for everything.
+            1 => Arc::clone(&large_blobs),
+            more => Arc::new(Semaphore::new(more)),
+        };
         let (blobs, manifests, listed) = Default::default();
-        Self { source, target, options, observer, large, small, blobs, manifests, listed }
+        Self {
+            source,
+            target,
+            options,
+            observer,
+            large_blobs,
+            small_requests,
+            blobs,
+            manifests,
+            listed,
+        }
     }
 
     /// Copies one blob.
     pub(super) async fn only_blob(self: Arc<Self>, blob: Descriptor) -> Result<CopyStats> {
         let tally = Arc::new(Tally::default());
         (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-        self.move_blob(&tally, &blob, true).await?;
+        let exact = true;
+        self.blobs.run(&blob.digest, || self.move_blob(&tally, &blob, exact)).await?;
         let stats = *tally.stats.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(stats)
     }
@@ -115,9 +130,9 @@ impl Run {
         let Some(tag) = tag else {
             return self.once_below(tally, root.clone(), 0).await;
         };
-        let Tagged { points, manifest: holding } = self.target_holds_tagged(tag, root).await?;
+        let TagState { is_current, manifest: holding } = self.target_tag_state(tag, root).await?;
         self.below(tally, root, holding, 0).await?;
-        if !points || self.walk(holding) == Walk::Descend {
+        if !is_current || self.walk(holding) == Walk::Descend {
             self.send_manifest(root, Some(tag)).await?;
         }
         self.arrived(tally, root, holding);
@@ -154,17 +169,17 @@ impl Run {
     }
 
     pub(super) async fn read(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let _permit = self.small.acquire().await.map_err(canceled)?;
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         self.source.manifest(selector).await.map_err(|e| e.on(Side::Source))
     }
 
     pub(super) async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        let _permit = self.small.acquire().await.map_err(canceled)?;
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         self.source.blob_size(digest).await.map_err(|e| e.on(Side::Source))
     }
 
     pub(super) async fn is_blob(&self, listed: &Descriptor) -> Result<bool> {
-        let _permit = self.small.acquire().await.map_err(canceled)?;
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         graph::is_blob(&*self.source, listed).await.map_err(|e| e.on(Side::Source))
     }
 
@@ -173,17 +188,17 @@ impl Run {
         manifest: &RawManifest,
         tag: Option<&Tag>,
     ) -> Result<()> {
-        let _permit = self.small.acquire().await.map_err(canceled)?;
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
     }
 
-    async fn target_holds_tagged(&self, tag: &Tag, root: &RawManifest) -> Result<Tagged> {
-        let _permit = self.small.acquire().await.map_err(canceled)?;
-        self.target.holds_tagged(tag, root.descriptor()).await.map_err(|e| e.on(Side::Target))
+    async fn target_tag_state(&self, tag: &Tag, root: &RawManifest) -> Result<TagState> {
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
+        self.target.tag_state(tag, root.descriptor()).await.map_err(|e| e.on(Side::Target))
     }
 
     pub(super) async fn target_holds(&self, node: Node<'_>) -> Result<Presence> {
-        let _permit = self.small.acquire().await.map_err(canceled)?;
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }
 }

@@ -47,6 +47,26 @@ async fn sixty_four_concurrent_writers_lose_no_tags() {
 }
 
 #[tokio::test]
+async fn a_copy_repairs_a_tag_whose_manifest_is_damaged() {
+    let source = Arc::new(crate::Memory::new());
+    let tag = Tag::parse("v1").unwrap();
+    let pack = Pack::artifact("application/vnd.example".parse().unwrap()).file("a", "a");
+    let root = pack.push(&*source, Some(&tag)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = async || {
+        let layout = Layout::create(folder.path()).await.unwrap();
+        let copier =
+            crate::Copier::new(Arc::<crate::Memory>::clone(&source), Arc::new(layout.clone()));
+        copier.copy(&tag.clone().into(), Some(&tag)).await.unwrap();
+        layout.manifest(&tag.clone().into()).await.unwrap()
+    };
+    copy().await;
+    let path = folder.path().join("blobs/sha256").join(root.digest.encoded());
+    std::fs::write(path, "damaged").unwrap();
+    assert_eq!(*copy().await.digest(), root.digest);
+}
+
+#[tokio::test]
 async fn moving_or_removing_a_tag_keeps_the_manifest() {
     let (_folder, layout) = layout().await;
     let old = push(&layout, "v1", "old").await;

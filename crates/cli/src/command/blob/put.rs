@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{
-    BlobBody, BlobStream, Descriptor, Digest, Location, MediaType, Node, Presence, Result, Target,
-    blob_file,
+    BlobBody, BlobStream, Descriptor, Digest, Location, MediaType, Pushed, Result, Target,
+    TargetExt as _, blob_file,
 };
 
 use super::{All, Stored};
@@ -68,12 +68,9 @@ async fn from_file(
     let progress = Single::begin(context.style(), blob.clone());
     let body = BlobBody::file(path).on_progress(progress.listener());
     // The output states whether the blob existed, so this is checked even if a push is cheaper.
-    match target.holds(Node::Blob(&blob)).await? {
-        Presence::Absent => {
-            target.push_blob(&blob, body).await?;
-            progress.done();
-        }
-        Presence::Partial | Presence::Complete => progress.skipped(),
+    match target.check_then_push(&blob, body).await? {
+        Pushed::Existing => progress.skipped(),
+        _ => progress.done(),
     }
     Ok(blob)
 }

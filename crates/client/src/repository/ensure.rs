@@ -1,0 +1,177 @@
+//! Pushes a blob unless the repository has it, with as few requests as the registry allows.
+//!
+//! Owns the rule that chooses the first request for a blob. `push` sends the content.
+
+use std::mem;
+
+use longshore_core::{BlobBody, Descriptor, Pushed, Result, TargetExt as _};
+
+use super::RemoteRepository;
+use super::mount::SelfMount;
+use super::push::send;
+use super::upload::Session;
+use crate::capabilities::Capabilities;
+use crate::config::UploadMethod;
+
+/// The first request for a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// A `POST` with the content.
+    Post,
+    /// A mount from the repository itself: it shows whether the repository has the blob, and begins
+    /// an upload if not.
+    SelfMount,
+    /// A `HEAD`, before a push as configured.
+    Head,
+}
+
+/// The properties of a blob that the choice depends on.
+#[derive(Clone, Copy, Debug)]
+struct Blob {
+    size: u64,
+    /// True if the content can be read again.
+    replayable: bool,
+    /// True if the content may be anything else than a mount from another repository.
+    has_content: bool,
+    /// True if another repository of the same registry has the blob. A push mounts it from there.
+    can_be_mounted: bool,
+}
+
+/// Chooses the first request for a blob.
+fn first(blob: Blob, method: UploadMethod, known: Capabilities) -> First {
+    // zot refuses an empty single request.
+    let is_small = (1..=SINGLE_POST_LIMIT).contains(&blob.size) && blob.replayable;
+    match method {
+        _ if blob.can_be_mounted || !blob.has_content => First::Head,
+        // The caller chose the method, or the registry accepts no other.
+        UploadMethod::SinglePost | UploadMethod::Chunked(_) => First::Head,
+        UploadMethod::PostThenPut if is_small && known.single_post != Some(false) => First::Post,
+        UploadMethod::PostThenPut if known.self_mount == Some(true) => First::SelfMount,
+        UploadMethod::PostThenPut => First::Head,
+    }
+}
+
+/// Pushes a blob unless the repository has it. A small blob may be sent although it exists.
+pub(super) async fn ensure(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    body: BlobBody,
+) -> Result<Pushed> {
+    let here = repository.repository().registry();
+    let blob = Blob {
+        size: descriptor.size,
+        replayable: body.is_replayable(),
+        has_content: body.has_content(),
+        can_be_mounted: body.origin().is_some_and(|from| from.registry() == here),
+    };
+    let method = repository.upload_method();
+    let pushed = match first(blob, method, repository.known().capabilities) {
+        First::Post => post(repository, descriptor, body).await?,
+        First::Head => repository.check_then_push(descriptor, body).await?,
+        First::SelfMount => match repository.mount_from_itself(descriptor).await? {
+            SelfMount::Exists => Pushed::Existing,
+            SelfMount::Begun(session) => {
+                send(repository, descriptor, body, session.map(|session| *session)).await?
+            }
+            SelfMount::Unsupported => {
+                repository.learn(|known| known.capabilities.self_mount = Some(false));
+                repository.check_then_push(descriptor, body).await?
+            }
+            SelfMount::Failed => repository.check_then_push(descriptor, body).await?,
+        },
+    };
+    if pushed == Pushed::Sent {
+        probe(repository, descriptor).await;
+    }
+    Ok(pushed)
+}
+
+/// Sends a small blob in a single `POST`. If the registry does not store it, sends it as any other
+/// blob.
+async fn post(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    mut body: BlobBody,
+) -> Result<Pushed> {
+    // Content in memory is verified before it is sent, and can be sent again after a challenge.
+    let limit = usize::try_from(descriptor.size).unwrap_or(usize::MAX);
+    let content = body.open(descriptor).await?.bytes(limit).await?;
+    match repository.post_bytes(descriptor, content).await {
+        Ok(None) => {
+            repository.learn(|known| known.capabilities.single_post = Some(true));
+            Ok(Pushed::Sent)
+        }
+        Ok(Some(upload)) => {
+            repository.learn(|known| known.capabilities.single_post = Some(false));
+            send(repository, descriptor, body, Some(Session::of(upload))).await
+        }
+        Err(error) => {
+            tracing::debug!(digest = %descriptor.digest, %error, "the single request failed");
+            if matches!(error.status(), Some(400 | 405 | 411 | 413 | 415 | 501)) {
+                repository.learn(|known| known.capabilities.single_post = Some(false));
+            }
+            repository.check_then_push(descriptor, body).await
+        }
+    }
+}
+
+/// Determines once whether the registry mounts a blob from the repository itself, with a blob that
+/// was just sent. A blob that a manifest references would not show this, because some registries
+/// mount only such blobs (ECR, 2025). A failure shows nothing, and is not stored.
+async fn probe(repository: &RemoteRepository, descriptor: &Descriptor) {
+    if repository.learn(|known| mem::replace(&mut known.self_mount_probed, true)) {
+        return;
+    }
+    let supported = match repository.mount_from_itself(descriptor).await {
+        Ok(SelfMount::Exists) => true,
+        Ok(SelfMount::Unsupported) => false,
+        Ok(SelfMount::Begun(session)) => {
+            if let Some(session) = session {
+                session.cancel().await;
+            }
+            false
+        }
+        Ok(SelfMount::Failed) | Err(_) => return,
+    };
+    repository.learn(|known| known.capabilities.self_mount = Some(supported));
+}
+
+/// 64 KiB: the content that is wasted if the registry ignores the body of a `POST`, or has the blob.
+const SINGLE_POST_LIMIT: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    #[test]
+    fn the_first_request_depends_on_the_blob_and_on_what_the_registry_supports() {
+        let small = Blob { size: 10, replayable: true, has_content: true, can_be_mounted: false };
+        let large = Blob { size: 1 << 20, ..small };
+        let plain = UploadMethod::PostThenPut;
+        let known = |single_post, self_mount| Capabilities {
+            single_post,
+            self_mount,
+            ..Capabilities::default()
+        };
+        let (yes, no) = (Some(true), Some(false));
+        for (blob, method, known, expected) in [
+            (small, plain, known(None, None), First::Post),
+            (Blob { size: 0, ..small }, plain, known(yes, None), First::Head),
+            (small, plain, known(yes, None), First::Post),
+            (small, plain, known(no, None), First::Head),
+            (small, plain, known(no, yes), First::SelfMount),
+            (large, plain, known(yes, None), First::Head),
+            (large, plain, known(yes, yes), First::SelfMount),
+            (large, plain, known(yes, no), First::Head),
+            (Blob { replayable: false, ..small }, plain, known(yes, yes), First::SelfMount),
+            (Blob { has_content: false, ..small }, plain, known(yes, yes), First::Head),
+            (Blob { can_be_mounted: true, ..large }, plain, known(yes, yes), First::Head),
+            (small, UploadMethod::SinglePost, known(yes, yes), First::Head),
+            (large, UploadMethod::Chunked(NonZeroU64::MIN), known(yes, yes), First::Head),
+        ] {
+            assert_eq!(first(blob, method, known), expected, "{blob:?} {method:?} {known:?}");
+        }
+    }
+}
