@@ -104,7 +104,7 @@ async fn too_late(timeout: Option<std::time::Duration>) -> Error {
     Error::new(ErrorKind::Timeout).detail(clause)
 }
 
-/// 300 ms: for canceling abandoned uploads at their registries.
+/// 300 ms after an interrupt, in which abandoned uploads are canceled at their registries.
 const GIVING_UP: std::time::Duration = std::time::Duration::from_millis(300);
 /// Two seconds: more than enough for the removal of partial files, which takes milliseconds.
 const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);

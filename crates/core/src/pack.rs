@@ -280,7 +280,7 @@ mod tests {
         let mut layers = Vec::new();
         for bytes in &content {
             let blob = store.push_bytes(MediaType::OCTET_STREAM, bytes.clone()).await.unwrap();
-            // A caller may know only the digest.
+            // Look up the size, as a caller that knows only the digest would.
             let size = store.blob_size(&blob.digest).await.unwrap().unwrap();
             layers.push(Descriptor::new(MediaType::OCTET_STREAM, blob.digest, size));
         }

@@ -48,7 +48,7 @@ impl ErrorCode {
     pub const DENIED: Self = Self(Cow::Borrowed("DENIED"));
     /// Provided digest did not match uploaded content.
     pub const DIGEST_INVALID: Self = Self(Cow::Borrowed("DIGEST_INVALID"));
-    /// A manifest's reference to a manifest or blob is unknown.
+    /// Manifest references a manifest or blob unknown to registry.
     pub const MANIFEST_BLOB_UNKNOWN: Self = Self(Cow::Borrowed("MANIFEST_BLOB_UNKNOWN"));
     /// Manifest invalid.
     pub const MANIFEST_INVALID: Self = Self(Cow::Borrowed("MANIFEST_INVALID"));

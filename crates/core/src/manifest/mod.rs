@@ -1,7 +1,7 @@
 //! Manifests: the exact bytes, and a parsed view of the bytes.
 //!
-//! Owns [`RawManifest`], whose bytes never change, and [`Manifest`], which is only read. `graph`
-//! finds the children of a manifest.
+//! Owns [`RawManifest`], whose bytes never change, and [`Manifest`], a read-only view of them.
+//! `graph` finds the children of a manifest.
 
 mod ambiguity;
 mod artifact;

@@ -175,7 +175,8 @@ impl fmt::Debug for Tokens {
 }
 
 impl Scope {
-    /// Parses `repository:<name>:<actions>` or `registry:catalog:*`, limited to `permissions`.
+    /// Parses `repository:<name>:<actions>` or `registry:catalog:*`. Limits the scope to
+    /// `permissions`.
     fn parse(text: &str, permissions: Permissions) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
