@@ -77,11 +77,9 @@ pub struct Limits {
     /// The timeout for one request in total: connecting, token requests, retries, redirects, and
     /// the whole body of the reply. Default: none.
     pub total: Option<Duration>,
-    /// The maximum number of concurrent requests to one host and port that wait for a reply. A
-    /// client begins with 16 requests or this maximum. It sends more while the replies stay fast,
-    /// and fewer after a 429, a 503 or a timeout. Requests that send a stream are counted
-    /// separately. Default: 64. Fixed when a client is built: limits for single calls do not change
-    /// this maximum.
+    /// The maximum number of concurrent requests to one host and port that wait for a reply.
+    /// Requests that send a stream are counted separately. Default: 32. Fixed when a client is
+    /// built: limits for single calls do not change this maximum.
     pub requests_per_host: NonZeroUsize,
 }
 
@@ -92,7 +90,7 @@ impl Default for Limits {
             response: Duration::from_secs(60),
             idle: Duration::from_secs(30),
             total: None,
-            requests_per_host: NonZeroUsize::MIN.saturating_add(63),
+            requests_per_host: NonZeroUsize::MIN.saturating_add(31),
         }
     }
 }

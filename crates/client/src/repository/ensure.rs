@@ -95,7 +95,14 @@ async fn post(
 ) -> Result<Pushed> {
     // Content in memory is verified before it is sent, and can be sent again after a challenge.
     let limit = usize::try_from(descriptor.size).unwrap_or(usize::MAX);
-    let content = body.open(descriptor).await?.bytes(limit).await?;
+    let content = match body.open(descriptor).await {
+        Ok(reader) => reader.bytes(limit).await,
+        Err(e) => Err(e),
+    };
+    // The registry may have a blob that the source lacks.
+    let Ok(content) = content else {
+        return repository.check_then_push(descriptor, body).await;
+    };
     match repository.post_bytes(descriptor, content).await {
         Ok(None) => {
             repository.learn(|known| known.capabilities.single_post = Some(true));
@@ -105,6 +112,7 @@ async fn post(
             repository.learn(|known| known.capabilities.single_post = Some(false));
             send(repository, descriptor, body, Some(Session::of(upload))).await
         }
+        Err(error) if matches!(error.status(), Some(401 | 429)) => Err(error),
         Err(error) => {
             tracing::debug!(digest = %descriptor.digest, %error, "the single request failed");
             if matches!(error.status(), Some(400 | 405 | 411 | 413 | 415 | 501)) {
@@ -119,7 +127,8 @@ async fn post(
 /// was just sent. A blob that a manifest references would not show this, because some registries
 /// mount only such blobs (ECR, 2025). A failure shows nothing, and is not stored.
 async fn probe(repository: &RemoteRepository, descriptor: &Descriptor) {
-    if repository.learn(|known| mem::replace(&mut known.self_mount_probed, true)) {
+    let is_used = repository.upload_method() == UploadMethod::PostThenPut;
+    if !is_used || repository.learn(|known| mem::replace(&mut known.self_mount_probed, true)) {
         return;
     }
     let supported = match repository.mount_from_itself(descriptor).await {

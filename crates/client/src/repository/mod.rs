@@ -234,7 +234,8 @@ impl Target for RemoteRepository {
             Err(e) if is_about_the_manifest(&e) => true,
             Err(e) => return Err(e),
         };
-        let may_skip = !exists && !manifest.media_type.is_index();
+        let is_plain = self.upload_method() == UploadMethod::PostThenPut;
+        let may_skip = !exists && is_plain && !manifest.media_type.is_index();
         let manifest = match self.known().capabilities.self_mount {
             Some(true) if may_skip => Presence::Absent,
             _ => self.holds_manifest(manifest).await?,
@@ -286,12 +287,12 @@ impl Delete for RemoteRepository {
     }
 }
 
-/// Returns true if an error shows a defect of the requested manifest, and not of the registry or the
-/// connection.
+/// Returns true if an error shows a defect of the requested manifest, and not of the credentials or
+/// the connection.
 fn is_about_the_manifest(error: &Error) -> bool {
     use ErrorKind::{DigestMismatch, Invalid, Protocol, SizeMismatch, TooLarge};
     matches!(error.kind(), DigestMismatch | Invalid | Protocol | SizeMismatch | TooLarge)
-        || error.status() == Some(500)
+        || error.status().is_some_and(|status| !matches!(status, 401 | 429))
 }
 
 impl fmt::Debug for RemoteRepository {

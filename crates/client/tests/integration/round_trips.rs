@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore::{
-    Client, Copier, CopyStats, Descriptor, Pushed, RemoteRepository, Tag, Target as _,
+    BlobBody, Client, Copier, CopyStats, Descriptor, Memory, Pushed, RemoteRepository, Tag,
+    Target as _,
 };
 use longshore_registry::{Registry, TestRegistry};
 use longshore_testkit::fault::FaultProxy;
@@ -232,6 +233,17 @@ async fn a_small_blob_is_pushed_as_any_other_if_its_single_post_fails() {
         }
         server.finish();
     }
+}
+
+#[tokio::test]
+async fn a_small_blob_that_only_the_target_has_is_not_an_error() {
+    let server = Script::start().await;
+    let small = blob(b"small");
+    server.expect(Exchange::new("HEAD", blob_path(&small)).body(*b"small"));
+    let body = BlobBody::source(Arc::new(Memory::new()));
+    let pushed = remote(&server).ensure_blob(&small, body).await;
+    assert_eq!(pushed.unwrap(), Pushed::Existing);
+    server.finish();
 }
 
 #[tokio::test]
