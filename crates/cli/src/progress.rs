@@ -1,6 +1,6 @@
 //! Progress of a copy, on stderr: bars on a terminal, occasional lines otherwise, or JSON.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,8 +59,8 @@ impl Single {
     pub(crate) fn listener(&self) -> impl Fn(Progress) + Send + Sync + 'static {
         let (observer, digest) = (Arc::clone(&self.observer), self.blob.digest.clone());
         move |progress| {
-            let (digest, bytes) = (digest.clone(), progress.chunk);
-            observer(&CopyEvent::Progress { digest, bytes });
+            let (digest, bytes, done) = (digest.clone(), progress.chunk, progress.done);
+            observer(&CopyEvent::Progress { digest, bytes, done });
         }
     }
 
@@ -127,11 +127,9 @@ impl Bars {
                 bar.set_prefix(blob.digest.short().to_owned());
                 blobs.insert(blob.digest.clone(), self.all.add(bar));
             }
-            CopyEvent::Progress { digest, bytes } => {
+            CopyEvent::Progress { digest, done, .. } => {
                 if let Some(bar) = blobs.get(digest) {
-                    // A resumed transfer may read some bytes twice.
-                    let length = bar.length().unwrap_or(u64::MAX);
-                    bar.set_position((bar.position() + bytes).min(length));
+                    bar.set_position(*done);
                 }
             }
             CopyEvent::Skipped { digest, .. } => finish(&blobs, digest, "already there"),
@@ -162,11 +160,11 @@ struct Lines(Mutex<Account>);
 
 #[derive(Default)]
 struct Account {
-    /// The blobs in the total. Several images may share a blob.
-    blobs: HashSet<Digest>,
+    /// The blobs in the total, each with the position that its transfer has reached. Several images
+    /// may share a blob.
+    blobs: HashMap<Digest, u64>,
     total: u64,
     settled: u64,
-    read: u64,
     last: Option<Instant>,
 }
 
@@ -174,10 +172,13 @@ impl Lines {
     fn show(&self, event: &CopyEvent) {
         let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            CopyEvent::Found { blob } if account.blobs.insert(blob.digest.clone()) => {
+            CopyEvent::Found { blob } if !account.blobs.contains_key(&blob.digest) => {
+                account.blobs.insert(blob.digest.clone(), 0);
                 account.total = account.total.saturating_add(blob.size);
             }
-            CopyEvent::Progress { bytes, .. } => account.read += bytes,
+            CopyEvent::Progress { digest, done, .. } => {
+                account.blobs.insert(digest.clone(), *done);
+            }
             CopyEvent::Skipped { size, .. }
             | CopyEvent::LeftOut { size, .. }
             | CopyEvent::Mounted { size, .. } => {
@@ -189,10 +190,10 @@ impl Lines {
         let since = account.last.get_or_insert_with(Instant::now).elapsed();
         if since >= PAUSE {
             account.last = Some(Instant::now());
-            let done = (account.read + account.settled).min(account.total);
+            let done = account.blobs.values().sum::<u64>() + account.settled;
             say(format_args!(
                 "{} of {} in {} blobs",
-                size(done),
+                size(done.min(account.total)),
                 size(account.total),
                 account.blobs.len()
             ));

@@ -121,6 +121,9 @@ impl Report for Outcome {
                 stats.blobs_mounted,
                 stats.blobs_held,
             )?;
+            if stats.bytes_resumed > 0 {
+                write!(to, ", {} resumed", size(stats.bytes_resumed))?;
+            }
             if !summary.left_out.is_empty() {
                 let digests: Vec<&str> = summary.left_out.iter().map(Digest::as_str).collect();
                 write!(to, ", {} left out: {}", digests.len(), digests.join(" "))?;

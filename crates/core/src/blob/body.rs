@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{TryStreamExt as _, stream};
 
 use super::{BlobReader, BlobStream, Progress};
 use crate::descriptor::Descriptor;
+use crate::digest::Verifier;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::reference::Repository;
 use crate::store::Source;
@@ -144,6 +145,25 @@ impl BlobBody {
             }
             None => stream,
         })
+    }
+}
+
+impl BlobBody {
+    /// Opens the body after the bytes that `verifier` has seen. The blob is verified as a whole.
+    ///
+    /// # Errors
+    /// Same as [`open`](Self::open).
+    pub(crate) async fn open_after(
+        &mut self,
+        descriptor: &Descriptor,
+        verifier: Verifier,
+    ) -> Result<BlobReader> {
+        let rest = match verifier.seen() {
+            all if all == descriptor.size => BlobStream::new(stream::empty()),
+            offset => self.open_at(descriptor, offset).await?,
+        };
+        let side = matches!(self.body, Body::Source(_)).then_some(Side::Source);
+        Ok(BlobReader { side, ..BlobReader::after(descriptor.clone(), verifier, rest) })
     }
 }
 

@@ -167,7 +167,12 @@ impl BlobReader {
     /// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed.
     pub fn new(descriptor: Descriptor, stream: BlobStream) -> Result<Self> {
         let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
-        Ok(Self { descriptor, inner: stream, verifier: Some(verifier), held: None, side: None })
+        Ok(Self::after(descriptor, verifier, stream))
+    }
+
+    /// Verifies `stream`, which has the bytes after those that `verifier` has seen.
+    fn after(descriptor: Descriptor, verifier: Verifier, stream: BlobStream) -> Self {
+        Self { descriptor, inner: stream, verifier: Some(verifier), held: None, side: None }
     }
 
     /// Returns the descriptor of the blob being read.

@@ -5,6 +5,9 @@
 //! uploads. A file that this module creates is complete under its final name, even after `kill -9`
 //! and power loss. Async functions do blocking work on blocking threads.
 
+mod claim;
+mod locked_file;
+mod partial;
 mod spooled;
 mod temp_file;
 
@@ -14,11 +17,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
-use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
 
+pub(crate) use self::claim::{is_at, remove_abandoned};
+use self::partial::PartialBlob;
+pub use self::locked_file::LockedFile;
 pub use self::spooled::Spooled;
 pub use self::temp_file::TempFile;
-use crate::blob::{BlobStream, CHUNK_SIZE};
+use crate::blob::{BlobBody, BlobStream, CHUNK_SIZE};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Verifier};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,19 +46,89 @@ use crate::run_blocking::run_blocking;
 /// Dropping the future removes the written bytes.
 pub async fn write(
     path: &Path,
-    mut reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
+    reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
 ) -> Result<()> {
     let folder = parent(path)?.to_owned();
     let temp = run_blocking(move || TempFile::create(&folder)).await?;
-    let at = |e| Error::io(path, e);
-    let file = tokio::fs::File::from_std(temp.reopen()?);
-    let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, file);
-    while let Some(chunk) = reader.try_next().await? {
-        writer.write_all(&chunk).await.map_err(at)?;
-    }
-    writer.flush().await.map_err(at)?;
+    write_chunks(temp.handle()?, path, reader).await?;
     let path = path.to_owned();
     run_blocking(move || temp.name(&path)).await
+}
+
+/// Writes a blob to `path`, as [`write`](fn@write) does, but continues where an interrupted writer
+/// of the blob stopped.
+///
+/// The bytes are collected in a file in `folder` whose name is derived from the digest. If the
+/// writer ends before the blob is complete, even by `kill -9`, this file stays, and the next call
+/// reads it and requests only the rest of the blob. A lock prevents that two writers use the same
+/// file: while another writer has it, and for a blob of less than 1 MiB or a body that cannot be
+/// opened at an offset, this is the same as [`write`](fn@write).
+///
+/// # Errors
+/// Same as [`write`](fn@write), but the bytes stay, unless they do not match the descriptor.
+///
+/// # Cancellation
+/// Dropping the future keeps the written bytes.
+pub(crate) async fn write_resumably(
+    path: &Path,
+    folder: &Path,
+    descriptor: &Descriptor,
+    body: &mut BlobBody,
+) -> Result<()> {
+    let is_resumable = descriptor.size >= RESUMABLE_SIZE && body.is_replayable();
+    let partial = match is_resumable && body.has_content() {
+        true => {
+            let (folder, digest) = (folder.to_owned(), descriptor.digest.clone());
+            run_blocking(move || Ok(PartialBlob::open(&folder, &digest))).await?
+        }
+        false => None,
+    };
+    let Some(partial) = partial else {
+        return write(path, body.open(descriptor).await?).await;
+    };
+    partial.complete(descriptor, body).await?;
+    let path = path.to_owned();
+    run_blocking(move || partial.name(&path)).await
+}
+
+/// Writes a stream to a file on a blocking thread. The next chunks arrive, and are verified, while
+/// the thread writes.
+///
+/// - `path`: the path to name in errors.
+async fn write_chunks(
+    mut file: File,
+    path: &Path,
+    mut chunks: impl Stream<Item = Result<Bytes>> + Send + Unpin,
+) -> Result<()> {
+    let (sender, mut receiver) = mpsc::channel::<Vec<Bytes>>(AHEAD);
+    let path = path.to_owned();
+    let written = tokio::task::spawn_blocking(move || {
+        while let Some(batch) = receiver.blocking_recv() {
+            batch.iter().try_for_each(|chunk| file.write_all(chunk))?;
+        }
+        Ok(())
+    });
+    let sent = async {
+        // The thread is woken once per batch, because a wake-up takes longer than a small write.
+        let (mut batch, mut size) = (Vec::new(), 0);
+        while let Some(chunk) = chunks.try_next().await? {
+            size += chunk.len();
+            batch.push(chunk);
+            if size >= CHUNK_SIZE {
+                size = 0;
+                if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                    break;
+                }
+            }
+        }
+        // Sending fails only if the thread has ended. Its result is returned below.
+        sender.send(batch).await.ok();
+        Ok(())
+    };
+    let sent = sent.await;
+    drop(sender);
+    let written = written.await.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))?;
+    sent.and(written.map_err(|e: io::Error| Error::io(&path, e)))
 }
 
 /// Writes a small file atomically, and replaces an existing file.
@@ -290,6 +366,10 @@ fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
+/// 1 MiB: a smaller blob is sent again as fast as its first bytes are read.
+const RESUMABLE_SIZE: u64 = 1 << 20;
+/// The number of batches that wait for the thread that writes them.
+const AHEAD: usize = 2;
 /// The prefix of the names of temporary files and folders.
 pub const TEMP_PREFIX: &str = ".partial-";
 

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use futures_util::TryStreamExt as _;
 use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt as _;
 
-use crate::blob::{BlobStream, CHUNK_SIZE};
+use super::write_chunks;
+use crate::blob::BlobStream;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -26,19 +25,11 @@ impl Spooled {
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest differs;
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be written; the errors of the stream.
     pub async fn write(stream: BlobStream, digest: Option<&Digest>) -> Result<Self> {
-        let (mut stream, digest_so_far) = stream.digested(digest)?;
+        let (stream, digest_so_far) = stream.digested(digest)?;
         let at = |e| Error::io(&std::env::temp_dir(), e);
-        let (file, writer) = run_blocking(move || {
-            let file = NamedTempFile::new().map_err(at)?;
-            let writer = file.reopen().map_err(at)?;
-            Ok((file, tokio::fs::File::from_std(writer)))
-        })
-        .await?;
-        let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, writer);
-        while let Some(chunk) = stream.try_next().await? {
-            writer.write_all(&chunk).await.map_err(at)?;
-        }
-        writer.flush().await.map_err(at)?;
+        let file = run_blocking(move || NamedTempFile::new().map_err(at)).await?;
+        let writer = file.as_file().try_clone().map_err(at)?;
+        write_chunks(writer, file.path(), stream).await?;
         Ok(Self { file, descriptor: digest_so_far.finish()? })
     }
 

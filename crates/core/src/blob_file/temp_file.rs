@@ -6,10 +6,12 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use super::claim::{Claim, claim};
 use super::{TEMP_PREFIX, parent, sync_folder};
 use crate::error::{Error, Result};
 
-/// A new file with a random name and mode 0600, which is removed on drop. The file gets its final
+/// A new file with a random name and mode 0600, which is locked while its writer is alive, and
+/// removed on drop. The file gets its final
 /// name only when its content is complete.
 #[derive(Debug)]
 pub struct TempFile {
@@ -24,9 +26,15 @@ impl TempFile {
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the folder.
     pub fn create(folder: &Path) -> Result<Self> {
-        let file = tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(folder);
-        let file = file.map_err(|e| Error::io(folder, e))?;
-        Ok(Self { file, private: false })
+        loop {
+            let file = tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(folder);
+            let file = file.map_err(|e| Error::io(folder, e))?;
+            // Before it is locked, the file looks like one of a dead writer, and may be removed.
+            match claim(file.as_file(), file.path()) {
+                Claim::Ours | Claim::Unknown => return Ok(Self { file, private: false }),
+                Claim::Taken | Claim::Gone => {}
+            }
+        }
     }
 
     /// Keeps mode 0600 under the final name, for a file that holds secrets.
@@ -35,9 +43,9 @@ impl TempFile {
         Self { private: true, ..self }
     }
 
-    /// Opens the file again, to write it from the start.
-    pub(super) fn reopen(&self) -> Result<File> {
-        self.file.reopen().map_err(|e| Error::io(self.file.path(), e))
+    /// Returns another handle of the file, which shares the lock and the position.
+    pub(super) fn handle(&self) -> Result<File> {
+        self.file.as_file().try_clone().map_err(|e| Error::io(self.file.path(), e))
     }
 
     /// Syncs the file and renames it to `path`. The name is durable once its folder is synced.
@@ -94,12 +102,12 @@ impl Write for TempFile {
 /// Makes a file readable by all users with access to its folder. Temporary files are created
 /// private.
 #[cfg(unix)]
-fn make_readable(file: &File) -> io::Result<()> {
+pub(super) fn make_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn make_readable(_: &File) -> io::Result<()> {
+pub(super) fn make_readable(_: &File) -> io::Result<()> {
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Copies blobs: each digest is skipped, mounted, sent or left out once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use super::CopyEvent;
@@ -49,7 +50,8 @@ impl Run {
         let permits = if is_small { &self.small_requests } else { &self.large_blobs };
         let _permit = permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
-        let body = || self.body_of(blob);
+        let read = Arc::new(AtomicU64::new(0));
+        let body = || self.body_of(blob, &read);
         let pushed = match self.step(blob) {
             Step::LeaveOut => {
                 tally.count(|t| t.blobs_left_out += 1);
@@ -72,9 +74,12 @@ impl Run {
                 (self.observer)(&CopyEvent::Mounted { digest, size, from: from.clone() });
             }
             (Pushed::Mounted, None) | (Pushed::Sent, _) => {
+                // Bytes that were not read had arrived before, in an interrupted copy.
+                let resumed = size.saturating_sub(read.load(Ordering::Relaxed));
                 tally.count(|t| {
                     t.blobs_sent += 1;
-                    t.bytes_sent += size;
+                    t.bytes_sent += size - resumed;
+                    t.bytes_resumed += resumed;
                 });
                 (self.observer)(&CopyEvent::Sent { digest, size });
             }
@@ -88,10 +93,15 @@ impl Run {
     }
 
     /// Returns a body that reads the blob from the source and reports its progress.
-    fn body_of(&self, blob: &Descriptor) -> BlobBody {
+    ///
+    /// - `read`: counts the bytes that are read.
+    fn body_of(&self, blob: &Descriptor, read: &Arc<AtomicU64>) -> BlobBody {
         let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
+        let read = Arc::clone(read);
         BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {
-            observer(&CopyEvent::Progress { digest: digest.clone(), bytes: progress.chunk });
+            let Progress { chunk: bytes, done, .. } = progress;
+            read.fetch_add(bytes, Ordering::Relaxed);
+            observer(&CopyEvent::Progress { digest: digest.clone(), bytes, done });
         })
     }
 }

@@ -55,6 +55,9 @@ pub enum CopyEvent {
         digest: Digest,
         /// The size of the chunk in bytes.
         bytes: u64,
+        /// The position in the blob after the chunk, in bytes. It is larger than the sum of all
+        /// chunks if the copy continues an interrupted one, and smaller if a part is read again.
+        done: u64,
     },
     /// A blob was sent to the target.
     Sent {
@@ -123,8 +126,11 @@ pub struct CopyStats {
     pub blobs_held: u64,
     /// Blobs that were left out because they may not be redistributed.
     pub blobs_left_out: u64,
-    /// The total size in bytes of the blobs that were sent.
+    /// The bytes of the blobs that were sent. Bytes that were sent again after a failure count
+    /// once.
     pub bytes_sent: u64,
+    /// The bytes of the same blobs that an interrupted copy had sent before.
+    pub bytes_resumed: u64,
 }
 
 fn as_text<S: serde::Serializer>(value: &Repository, serializer: S) -> Result<S::Ok, S::Error> {

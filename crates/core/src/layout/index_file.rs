@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::lock::lock;
 use crate::blob_file;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Index;
 
@@ -44,6 +44,12 @@ pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
             .detail(format!("the layout's index is damaged: {e}"))
             .with_hint("The tags are lost. Remove the file and pull again. Blobs are kept.")
     })
+}
+
+/// Returns the path of a blob.
+pub(super) fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
+    // Both parts match the digest grammar, so they contain no path separator and no `..`.
+    root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
 }
 
 /// Changes `index.json`: takes the lock, reads the file, changes the index, writes a temporary file
@@ -137,16 +143,12 @@ fn write(root: &Path, index: &Index) -> Result<()> {
     blob_file::replace_now(&root.join(INDEX), &content)
 }
 
-/// Removes temporary files that killed writers left behind more than a day ago. Ignores errors.
+/// Removes temporary files that killed writers left behind. Ignores errors.
 fn remove_leftovers(root: &Path) {
     let leftovers = leftovers(root);
-    let Ok(now) = blob_file::time_at(root) else { return };
-    for path in leftovers {
-        let modified = std::fs::metadata(&path).and_then(|m| m.modified());
-        if modified.is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > LEFTOVER_AGE)) {
-            tracing::debug!(path = %path.display(), "removing a temporary file of an interrupted writer");
-            std::fs::remove_file(&path).ok();
-        }
+    if let Ok(now) = blob_file::time_at(root) {
+        let exists = |digest: &Digest| blob_path(root, digest).exists();
+        leftovers.iter().for_each(|path| blob_file::remove_abandoned(path, now, exists));
     }
 }
 
@@ -185,5 +187,3 @@ const INDEX: &str = "index.json";
 const MARKER_LIMIT: usize = 64 << 10;
 /// 64 MiB: enough for about 200,000 entries.
 const INDEX_LIMIT: usize = 64 << 20;
-/// One day: longer than any usual transfer.
-const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::blob_file::is_at;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wait;
 
@@ -22,7 +23,7 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
         match file.try_lock() {
             // The file was replaced, so this lock does not exclude other writers. Lock the new
             // file.
-            Ok(()) if !is_at(&file, marker)? => {}
+            Ok(()) if !is_at(&file, marker) => {}
             Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::Error(e)) => return Err(Error::io(marker, e)),
             Err(TryLockError::WouldBlock) if start.elapsed() < TIME_LIMIT => {
@@ -44,21 +45,6 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
             }
         }
     }
-}
-
-/// Returns true if a path still refers to this file.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let at = |e| Error::io(path, e);
-    let (open, current) = (file.metadata().map_err(at)?, std::fs::metadata(path).map_err(at)?);
-    Ok((open.dev(), open.ino()) == (current.dev(), current.ino()))
-}
-
-/// Always returns true, because an open file cannot be replaced on these systems.
-#[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> Result<bool> {
-    Ok(true)
 }
 
 /// One minute: an update takes milliseconds, so a program that holds the lock longer is stuck.

@@ -154,8 +154,7 @@ impl Layout {
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        // Both parts match the digest grammar, so they contain no path separator and no `..`.
-        self.root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
+        index_file::blob_path(&self.root, digest)
     }
 
     /// Returns the path of a blob to be written, and creates its folder.
@@ -311,8 +310,7 @@ impl Target for Layout {
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let path = self.new_blob_path(&descriptor.digest).await?;
-        let reader = body.open(descriptor).await?;
-        blob_file::write(&path, reader).await?;
+        blob_file::write_resumably(&path, &self.root, descriptor, &mut body).await?;
         Ok(Pushed::Sent)
     }
 

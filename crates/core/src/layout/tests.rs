@@ -151,19 +151,21 @@ async fn a_damaged_blob_is_reported_as_absent_and_a_push_replaces_it() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
-async fn files_of_a_killed_writer_are_removed_after_a_day() {
+async fn the_next_writer_removes_files_of_a_dead_writer_and_keeps_incomplete_blobs() {
     let (_folder, layout) = layout().await;
-    let blobs = layout.path().join("blobs").join("sha256");
-    let (old, new) = (blobs.join(".partial-old"), blobs.join(".partial-new"));
-    for path in [&old, &new] {
+    let held = layout.push_bytes(MediaType::OCTET_STREAM, "held").await.unwrap();
+    let root = layout.path();
+    let partial = |digest: &Digest| root.join(format!(".partial-{}", digest.file_name()));
+    let (random, in_root) = (root.join("blobs/sha256/.partial-random"), root.join(".partial-root"));
+    let (missing, held) = (partial(&Digest::sha256(b"missing")), partial(&held.digest));
+    for path in [&random, &in_root, &missing, &held] {
         std::fs::write(path, "some").unwrap();
     }
-    let modified = std::fs::metadata(&old).unwrap().modified().unwrap();
-    let file = std::fs::File::options().write(true).open(&old).unwrap();
-    file.set_modified(modified - std::time::Duration::from_secs(25 * 60 * 60)).unwrap();
-    Layout::create(layout.path()).await.unwrap();
-    assert!(!old.exists() && new.exists());
+    Layout::create(root).await.unwrap();
+    let left = [&random, &in_root, &missing, &held].map(|path| path.exists());
+    assert_eq!(left, [false, false, true, false]);
 }
 
 #[tokio::test]
