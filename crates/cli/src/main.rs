@@ -76,13 +76,14 @@ fn run(arguments: Arguments) -> Result<()> {
     // A server handles signals itself and finishes its requests first.
     let serves = matches!(arguments.command, Command::Serve(_));
     let timeout = arguments.global.network.timeout().filter(|_| !serves);
+    let is_transfer = is_transfer(&arguments.command);
     let result = runtime.block_on(async {
         let context = Context::new(arguments.global);
         let work = dispatch::run(&context, arguments.command);
         let result = tokio::select! {
             // Signals are checked first, so that a command that waits for input can be interrupted.
             biased;
-            () = signal::termination(), if !serves => Err(Error::new(ErrorKind::Canceled)),
+            () = signal::termination(), if !serves => Err(stopped(is_transfer)),
             error = too_late(timeout) => Err(error),
             result = work => result,
         };
@@ -94,6 +95,20 @@ fn run(arguments: Arguments) -> Result<()> {
     // Dropped transfers remove their partial files. A blocked read is abandoned.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
+}
+
+/// Returns true for the commands that continue where an interrupted one stopped.
+fn is_transfer(command: &Command) -> bool {
+    matches!(command, Command::Copy(_) | Command::Pull(_) | Command::Push(_))
+}
+
+/// Returns the error for a command that the user stopped.
+fn stopped(is_transfer: bool) -> Error {
+    let error = Error::new(ErrorKind::Canceled);
+    match is_transfer {
+        true => error.with_hint("To continue, run the same command again."),
+        false => error,
+    }
 }
 
 /// Returns an error after the command's time limit, or never if there is no limit.
@@ -112,13 +127,10 @@ const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 /// Builds the async runtime. Only transfers and servers get several threads, because threads cost
 /// start-up time.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
-    match command {
-        Command::Copy(_)
-        | Command::Pull(_)
-        | Command::Push(_)
-        | Command::Serve(_)
-        | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    let serves = matches!(command, Command::Serve(_) | Command::Demo(_));
+    match serves || is_transfer(command) {
+        true => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        false => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     }
 }
 

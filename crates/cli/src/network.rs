@@ -171,9 +171,12 @@ impl Network {
             .default_settings(settings.every)
             .certificate_folders(self.folders())
             .limits(self.limits());
-        let cache = Environment::from_process().cache_folder().filter(|_| !self.no_cache);
-        if let Some(folder) = cache {
+        let environment = Environment::from_process();
+        if let Some(folder) = environment.cache_folder().filter(|_| !self.no_cache) {
             builder = builder.cache_folder(folder.join("registries"));
+        }
+        if let Some(folder) = environment.state_folder() {
+            builder = builder.state_folder(folder.join("uploads"));
         }
         for (registry, own) in settings.single {
             builder = builder.settings(registry, own);

@@ -57,9 +57,23 @@ impl Environment {
     /// Source: XDG Base Directory Specification.
     #[must_use]
     pub fn cache_folder(&self) -> Option<PathBuf> {
+        self.folder("XDG_CACHE_HOME", ".cache")
+    }
+
+    /// Returns the program's folder for state that outlives a process: `longshore` below
+    /// `XDG_STATE_HOME`, `LOCALAPPDATA` or `~/.local/state`, whichever is set first. Relative paths
+    /// are ignored.
+    ///
+    /// Source: XDG Base Directory Specification.
+    #[must_use]
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        self.folder("XDG_STATE_HOME", ".local/state")
+    }
+
+    fn folder(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         let set = |name| self.path(name).filter(|folder| folder.is_absolute());
-        let folder = set("XDG_CACHE_HOME").or_else(|| set("LOCALAPPDATA"));
-        let folder = folder.or_else(|| Some(self.home()?.join(".cache")));
+        let folder = set(variable).or_else(|| set("LOCALAPPDATA"));
+        let folder = folder.or_else(|| Some(self.home()?.join(below_home)));
         folder.map(|folder| folder.join("longshore"))
     }
 

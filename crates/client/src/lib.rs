@@ -145,6 +145,7 @@ mod shared;
 mod stores;
 mod transfer;
 mod transport;
+mod upload_journal;
 mod waiting;
 
 pub use http;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A fault in one exchange. Offsets count the body's bytes on the wire.
@@ -70,6 +71,8 @@ struct State {
     rules: Vec<Rule>,
     requests: Vec<Request>,
     made: usize,
+    /// Ends the exchanges that stall.
+    released: Arc<Notify>,
 }
 
 /// A fault for a number of matching requests.
@@ -109,6 +112,12 @@ impl FaultProxy {
             times,
             fault,
         });
+    }
+
+    /// Closes both connections of each exchange that stalls, as the death of the client does: a
+    /// proxy does not notice it behind bytes that it does not read.
+    pub fn close_stalled(&self) {
+        lock(&self.state).released.notify_waiters();
     }
 
     /// Returns all recorded requests, in order of arrival.
@@ -198,7 +207,11 @@ async fn exchange(
     match ended {
         End::Close => client.shutdown().await,
         End::Reset => client.set_zero_linger(),
-        End::Hang => std::future::pending().await,
+        End::Hang => {
+            let released = Arc::clone(&lock(state).released);
+            released.notified().await;
+            Ok(())
+        }
     }
 }
 

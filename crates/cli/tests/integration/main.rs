@@ -23,6 +23,7 @@ mod peers;
 mod program;
 mod refusals;
 mod request;
+mod resume;
 #[cfg(feature = "legacy")]
 mod schema1;
 mod serve;

@@ -17,6 +17,7 @@ use crate::proxy::Proxies;
 use crate::resolver::{AddressFamily, HostAddresses, Resolver};
 use crate::shared::Shared;
 use crate::transport::Transport;
+use crate::upload_journal::UploadJournal;
 
 /// Builds a [`Client`].
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct ClientBuilder {
     page_size: Option<NonZeroUsize>,
     upload_method: UploadMethod,
     cache_folder: Option<PathBuf>,
+    state_folder: Option<PathBuf>,
 }
 
 impl Default for ClientBuilder {
@@ -42,6 +44,7 @@ impl Default for ClientBuilder {
             page_size: None,
             upload_method: UploadMethod::default(),
             cache_folder: None,
+            state_folder: None,
         }
     }
 }
@@ -155,6 +158,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets a folder in which the client records unfinished uploads, so that a later client
+    /// continues them. Without a folder, an upload that was interrupted by the end of the process
+    /// starts again.
+    ///
+    /// The folder has one file for each blob of at least 1 MiB that is being pushed. The file has
+    /// the URL of the upload session, is readable only for the user, and is ignored after a day. On
+    /// Windows, no uploads are recorded.
+    #[must_use]
+    pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state_folder = Some(folder.into());
+        self
+    }
+
     /// Sets a transport that replaces the built-in one.
     ///
     /// The new transport is responsible for TLS, proxies, name resolution, the `User-Agent`, and
@@ -173,7 +189,8 @@ impl ClientBuilder {
         let limits = Arc::clone(&config.limits);
         let hosts = Hosts::new(Setup { config, credentials, policies, presets }, transport);
         let capabilities = CapabilityCache::new(self.cache_folder);
-        let shared = Shared::new(self.page_size, self.upload_method, capabilities);
+        let uploads = UploadJournal::new(self.state_folder);
+        let shared = Shared::new(self.page_size, self.upload_method, capabilities, uploads);
         Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }
     }
 }

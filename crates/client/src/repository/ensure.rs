@@ -8,7 +8,7 @@ use longshore_core::{BlobBody, Descriptor, Pushed, Result, TargetExt as _};
 
 use super::RemoteRepository;
 use super::mount::SelfMount;
-use super::push::send;
+use super::push::{begun_before, send};
 use super::upload::Session;
 use crate::capabilities::Capabilities;
 use crate::config::UploadMethod;
@@ -57,6 +57,9 @@ pub(super) async fn ensure(
     descriptor: &Descriptor,
     body: BlobBody,
 ) -> Result<Pushed> {
+    if let Some(session) = begun_before(repository, descriptor, &body).await {
+        return send(repository, descriptor, body, Some(session)).await;
+    }
     let here = repository.repository().registry();
     let blob = Blob {
         size: descriptor.size,

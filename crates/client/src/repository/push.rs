@@ -2,7 +2,7 @@
 //! a failure.
 //!
 //! After a transient failure, the registry is queried for the number of bytes that it has, and the
-//! push resumes there. If the session is lost, the push begins a new session. If the registry
+//! push resumes there. A push that ended with its process resumes in the same way. If the session is lost, the push begins a new session. If the registry
 //! refuses the upload method, the push uses another method.
 
 use std::num::NonZeroU64;
@@ -28,6 +28,9 @@ pub(super) async fn push(
     descriptor: &Descriptor,
     body: BlobBody,
 ) -> Result<Pushed> {
+    if let Some(session) = begun_before(repository, descriptor, &body).await {
+        return send(repository, descriptor, body, Some(session)).await;
+    }
     let here = repository.repository();
     let from = body.origin().filter(|from| from.registry() == here.registry() && *from != here);
     let session = match from {
@@ -50,7 +53,23 @@ pub(super) async fn push(
     send(repository, descriptor, body, session).await
 }
 
-/// Sends the content of a blob. Uses the session that a declined mount began, if there is one.
+/// Returns the session of an earlier process in which the blob can be completed, if there is one.
+pub(super) fn begun_before<'a>(
+    repository: &'a RemoteRepository,
+    descriptor: &'a Descriptor,
+    body: &BlobBody,
+) -> impl Future<Output = Option<Session>> + Send + use<'a> {
+    let can_continue = body.is_replayable() && body.has_content();
+    async move {
+        match can_continue {
+            true => Session::of_earlier_process(repository, descriptor).await,
+            false => None,
+        }
+    }
+}
+
+/// Sends the content of a blob. Uses the session that a declined mount or an earlier process began,
+/// if there is one.
 pub(super) async fn send(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -64,7 +83,8 @@ pub(super) async fn send(
         UploadMethod::SinglePost if !body.is_replayable() => UploadMethod::PostThenPut,
         method => method,
     };
-    let state = State { method, switched: false, lost: 0 };
+    let continued = session.as_ref().is_some_and(|session| session.upload.offset() > 0);
+    let state = State { method, switched: false, lost: 0, continued };
     let mut push = Push { repository, descriptor, body, state, series };
     push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     let used = push.state.method;
@@ -90,6 +110,8 @@ struct State {
     switched: bool,
     /// The number of lost sessions.
     lost: usize,
+    /// True if the session has content of an earlier request or process.
+    continued: bool,
 }
 
 /// The properties of a failure that the rule depends on.
@@ -137,6 +159,8 @@ fn step(failure: Failure, state: State) -> Step {
         _ if failure.moved => Step::Follow,
         _ if failure.broken => Step::Resume,
         Some(401) => Step::Resume,
+        // The registry may have stored bytes of the earlier request after it reported its offset.
+        Some(400) if state.continued && state.lost < 2 => Step::Restart,
         Some(status) if is_transient(status) => Step::Resume,
         Some(404) if state.lost < 2 => Step::Restart,
         Some(404 | 405 | 411 | 501) => switch(other(state.method)),
@@ -172,7 +196,10 @@ impl Push<'_> {
                     None => return Ok(()),
                 },
             };
-            let Err(error) = self.send(&mut session.upload).await else {
+            if self.body.is_replayable() {
+                session.record(self.descriptor);
+            }
+            let Err(error) = self.send(&mut session).await else {
                 session.forget();
                 return Ok(());
             };
@@ -180,7 +207,10 @@ impl Push<'_> {
             let (next, wait) = self.next(&error);
             tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the upload failed");
             if next == Step::GiveUp {
-                session.cancel().await;
+                match may_succeed_later(&error) {
+                    true => session.leave().await,
+                    false => session.cancel().await,
+                }
                 return Err(self.explained(error));
             }
             if next != Step::Follow {
@@ -193,7 +223,7 @@ impl Push<'_> {
                     (self.state.method, self.state.switched) = (method, true);
                     session.cancel().await;
                 }
-                Step::Restart | Step::GiveUp => self.lose(session),
+                Step::Restart | Step::GiveUp => self.lose(session, error.status()).await,
             }
         }
     }
@@ -231,7 +261,8 @@ impl Push<'_> {
     }
 
     /// Sends the rest to a session, and completes it.
-    async fn send(&mut self, upload: &mut Upload) -> Result<()> {
+    async fn send(&mut self, session: &mut Session) -> Result<()> {
+        let upload = &mut session.upload;
         let Descriptor { digest, size, .. } = self.descriptor;
         let rest = match upload.offset() {
             0 => BlobStream::new(self.body.open(self.descriptor).await?),
@@ -242,11 +273,12 @@ impl Push<'_> {
         };
         let chunk = chunk.get().max(upload.min_chunk_size().unwrap_or(0));
         let mut rest = Rest::new(rest);
-        while upload.offset() < *size {
-            let size = chunk.min(size - upload.offset());
-            upload.append(rest.first(size), size).await?;
+        while session.upload.offset() < *size {
+            let size = chunk.min(size - session.upload.offset());
+            session.upload.append(rest.first(size), size).await?;
+            session.store_progress();
         }
-        upload.finish(digest).await
+        session.upload.finish(digest).await
     }
 
     /// Returns the next step after a failure, and the wait before this step.
@@ -275,6 +307,7 @@ impl Push<'_> {
         match session.upload.status().await {
             Ok(Some(offset)) if offset <= self.descriptor.size => {
                 self.series.reach(offset);
+                self.state.continued = true;
                 Some(session)
             }
             Ok(_) => {
@@ -283,15 +316,19 @@ impl Push<'_> {
             }
             Err(error) => {
                 tracing::debug!(digest = %self.descriptor.digest, %error, "the session is lost");
-                self.lose(session);
+                self.lose(session, error.status()).await;
                 None
             }
         }
     }
 
-    fn lose(&mut self, session: Session) {
-        session.forget();
-        self.state.lost += 1;
+    /// Drops a session that cannot be used, after a reply with this status.
+    async fn lose(&mut self, session: Session, status: Option<u16>) {
+        (self.state.lost, self.state.continued) = (self.state.lost + 1, false);
+        match status {
+            Some(400) => session.cancel().await,
+            _ => session.forget(),
+        }
     }
 
     /// Adds a hint if the push failed because its body cannot be sent again.
@@ -303,6 +340,15 @@ impl Push<'_> {
     }
 }
 
+/// Returns true if the push failed for a reason that may soon be gone, so that a later process can
+/// continue in the same session.
+fn may_succeed_later(error: &Error) -> bool {
+    match error.status() {
+        Some(status) => status == 401 || is_transient(status),
+        None => matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout),
+    }
+}
+
 /// 4 MiB: GHCR accepts no more in one request.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 
@@ -310,7 +356,8 @@ const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 mod tests {
     use super::*;
 
-    const START: State = State { method: UploadMethod::PostThenPut, switched: false, lost: 0 };
+    const START: State =
+        State { method: UploadMethod::PostThenPut, switched: false, lost: 0, continued: false };
 
     fn status(status: u16) -> Failure {
         Failure { status: Some(status), broken: false, moved: false, unsupported: false }
@@ -347,6 +394,8 @@ mod tests {
             (status(501), START, Step::Switch(one_chunk)),
             (unsupported, START, Step::Switch(one_chunk)),
             (status(400), START, Step::GiveUp),
+            (status(400), State { continued: true, ..START }, Step::Restart),
+            (status(400), State { continued: true, ..lost }, Step::GiveUp),
             (status(405), single, Step::Switch(UploadMethod::PostThenPut)),
             (status(413), single, Step::Switch(small)),
             (status(413), START, Step::Switch(small)),

@@ -19,6 +19,7 @@ use crate::origin::{check_hop, resolve};
 use crate::reply::Reply;
 use crate::transport::redirect::moved;
 use crate::transport::{Body, protocol_error};
+use crate::upload_journal::UploadRecord;
 
 /// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
@@ -374,33 +375,100 @@ impl fmt::Debug for Upload {
     }
 }
 
-/// An upload session that is cancelled if the push is dropped before its end.
+/// An upload session that is cancelled if the push is dropped before its end, unless it is recorded
+/// for a later process.
 pub(super) struct Session {
     pub(super) upload: Upload,
     /// True if there is a session to cancel.
     open: bool,
+    record: Option<UploadRecord>,
 }
 
 impl Session {
     pub(super) fn of(upload: Upload) -> Self {
-        Self { upload, open: true }
+        Self { upload, open: true, record: None }
+    }
+
+    /// Finds the session of an earlier process for a blob, and queries its offset.
+    ///
+    /// Sends `GET <location>`, if there is a record. Returns `None` if the session cannot be
+    /// continued.
+    pub(super) async fn of_earlier_process(
+        repository: &RemoteRepository,
+        descriptor: &Descriptor,
+    ) -> Option<Self> {
+        let uploads = &repository.shared().uploads;
+        let record = uploads.find(repository.repository(), &descriptor.digest)?;
+        let Some(location) = record.location() else {
+            record.remove();
+            return None;
+        };
+        let resumed = repository.resume_upload(&location).await;
+        tracing::debug!(digest = %descriptor.digest, ?resumed, "the upload of an earlier process");
+        match resumed {
+            Ok(upload) => {
+                let mut session = Self::of(upload);
+                session.record = Some(record);
+                if (1..=descriptor.size).contains(&session.upload.offset) {
+                    session.store_progress();
+                    return Some(session);
+                }
+                session.cancel().await;
+            }
+            // The registry was not reached, so the session may still exist.
+            Err(error) if error.status().is_none() => {}
+            Err(_) => record.remove(),
+        }
+        None
+    }
+
+    /// Records the session, so that a later process can continue the upload.
+    pub(super) fn record(&mut self, descriptor: &Descriptor) {
+        let repository = &self.upload.repository;
+        if self.record.is_none() && descriptor.size >= RECORDED_SIZE {
+            let uploads = &repository.shared().uploads;
+            self.record = uploads.open(repository.repository(), &descriptor.digest);
+            self.store_progress();
+        }
+    }
+
+    /// Writes the session's URL and offset to its record, if it has one.
+    pub(super) fn store_progress(&self) {
+        if let Some(record) = &self.record {
+            record.store(self.upload.location(), self.upload.offset());
+        }
     }
 
     /// Drops the session without cancelling it, because it is complete or no longer exists.
     pub(super) fn forget(mut self) {
-        self.open = false;
+        self.close();
     }
 
     /// Cancels the session and ignores the result.
     pub(super) async fn cancel(mut self) {
-        self.open = false;
+        self.close();
         drop(self.upload.cancellation().await);
+    }
+
+    fn close(&mut self) {
+        self.open = false;
+        if let Some(record) = self.record.take() {
+            record.remove();
+        }
+    }
+
+    /// Drops the session. A later process continues it if it is recorded. Otherwise, it is cancelled.
+    pub(super) async fn leave(self) {
+        if self.record.is_none() {
+            self.cancel().await;
+        }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         if self.open
+            && self.record.is_none()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(self.upload.cancellation());
@@ -408,6 +476,8 @@ impl Drop for Session {
     }
 }
 
+/// 1 MiB: a smaller blob is sent again as fast as its session is queried.
+const RECORDED_SIZE: u64 = 1 << 20;
 const OCI_CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const CANCEL_WAIT: Duration = Duration::from_secs(2);

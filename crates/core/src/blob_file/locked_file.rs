@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::claim::{Claim, claim};
+use super::claim::{Claim, claim, is_at};
 use super::no_follow;
 
 /// A file with mode 0600 that only its writer uses, and that stays when the writer ends.
@@ -72,7 +72,8 @@ impl Drop for LockedFile {
 }
 
 fn remove_if_empty(file: &File, path: &Path) {
-    if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+    let is_empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    if is_empty && is_at(file, path) {
         std::fs::remove_file(path).ok();
     }
 }
