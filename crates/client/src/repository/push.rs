@@ -200,8 +200,9 @@ impl Push<'_> {
                 session.record(self.descriptor);
             }
             let Err(error) = self.send(&mut session).await else {
+                let is_confirmed = session.upload.is_confirmed();
                 session.forget();
-                return Ok(());
+                return self.check_stored(is_confirmed).await;
             };
             self.series.reach(session.upload.offset());
             let (next, wait) = self.next(&error);
@@ -223,9 +224,28 @@ impl Push<'_> {
                     (self.state.method, self.state.switched) = (method, true);
                     session.cancel().await;
                 }
-                Step::Restart | Step::GiveUp => self.lose(session, error.status()).await,
+                Step::Restart | Step::GiveUp => self.lose(session, error.status() == Some(400)).await,
             }
         }
+    }
+
+    /// Queries the size of the stored blob, if the registry did not confirm its digest. A small blob
+    /// is not queried.
+    async fn check_stored(&mut self, is_confirmed: bool) -> Result<()> {
+        if is_confirmed || self.descriptor.size < CHECKED_SIZE {
+            return Ok(());
+        }
+        let stored = match self.repository.stated_size(&self.descriptor.digest).await {
+            Ok(Some(size)) if size == self.descriptor.size => return Ok(()),
+            // The registry states no sizes.
+            Err(e) if e.kind() == ErrorKind::Protocol && e.status().is_none() => return Ok(()),
+            stored => stored?,
+        };
+        let found = stored.map_or("no such blob".to_owned(), |size| format!("{size} bytes"));
+        Err(Error::new(ErrorKind::Protocol).detail(format!(
+            "the registry accepted the blob of {} bytes, but has {found}",
+            self.descriptor.size
+        )))
     }
 
     /// Begins a session, unless the blob was sent in a single request.
@@ -316,18 +336,20 @@ impl Push<'_> {
             }
             Err(error) => {
                 tracing::debug!(digest = %self.descriptor.digest, %error, "the session is lost");
-                self.lose(session, error.status()).await;
+                self.lose(session, false).await;
                 None
             }
         }
     }
 
-    /// Drops a session that cannot be used, after a reply with this status.
-    async fn lose(&mut self, session: Session, status: Option<u16>) {
+    /// Drops a session that cannot be used.
+    ///
+    /// - `exists`: whether the registry still has the session.
+    async fn lose(&mut self, session: Session, exists: bool) {
         (self.state.lost, self.state.continued) = (self.state.lost + 1, false);
-        match status {
-            Some(400) => session.cancel().await,
-            _ => session.forget(),
+        match exists {
+            true => session.cancel().await,
+            false => session.forget(),
         }
     }
 
@@ -349,6 +371,8 @@ fn may_succeed_later(error: &Error) -> bool {
     }
 }
 
+/// 1 MiB: a smaller blob is not queried after its push.
+const CHECKED_SIZE: u64 = 1 << 20;
 /// 4 MiB: GHCR accepts no more in one request.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 

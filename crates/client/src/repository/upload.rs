@@ -38,6 +38,8 @@ pub struct Upload {
     moved: Option<(Method, Uri)>,
     offset: u64,
     min_chunk_size: Option<u64>,
+    /// True if the registry stated the digest of the stored blob.
+    is_confirmed: bool,
 }
 
 impl RemoteRepository {
@@ -124,13 +126,7 @@ impl RemoteRepository {
         let root = self.endpoint().await?.root();
         let location = resolve(&root, location.as_bytes()).map_err(refused)?;
         check_hop(&root, &location).map_err(refused)?;
-        let mut upload = Upload {
-            repository: self.clone(),
-            location,
-            moved: None,
-            offset: 0,
-            min_chunk_size: None,
-        };
+        let mut upload = Upload::at(self, location, None);
         upload.status().await?;
         Ok(upload)
     }
@@ -146,8 +142,12 @@ impl Upload {
         let location = reply.location()?;
         let min_chunk_size = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(min_chunk_size);
         reply.body.drain().await;
+        Ok(Self::at(repository, location, min_chunk_size))
+    }
+
+    fn at(repository: &RemoteRepository, location: Uri, min_chunk_size: Option<u64>) -> Self {
         let repository = repository.clone();
-        Ok(Self { repository, location, moved: None, offset: 0, min_chunk_size })
+        Self { repository, location, moved: None, offset: 0, min_chunk_size, is_confirmed: false }
     }
 
     /// Returns the number of bytes that the registry has.
@@ -317,7 +317,13 @@ impl Upload {
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(body);
         let reply = self.send(Method::PUT, request, &[201, 204]).await?;
-        stored(reply, digest).await.map_err(|e| e.at(about))
+        self.is_confirmed = stored(reply, digest).await.map_err(|e| e.at(about))?;
+        Ok(())
+    }
+
+    /// Returns true if the reply to the last request stated the digest of the blob.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.is_confirmed
     }
 
     /// Sends a request with a body. Stores the redirect target, if any.
@@ -361,11 +367,11 @@ impl Upload {
 }
 
 /// Reads the reply to the last request of a blob. Checks the digest that the reply states against
-/// the digest of the sent content.
-async fn stored(reply: Reply, digest: &Digest) -> Result<()> {
+/// the digest of the sent content. Returns false if the reply states none.
+async fn stored(reply: Reply, digest: &Digest) -> Result<bool> {
     let stated = reply.stated_digest();
     reply.body.drain().await;
-    stated.map_or(Ok(()), |stated| agree(digest, &stated))
+    stated.map_or(Ok(false), |stated| agree(digest, &stated).map(|()| true))
 }
 
 impl fmt::Debug for Upload {

@@ -28,6 +28,7 @@ mod redirect;
 mod reference;
 mod referrers;
 mod request;
+mod resumed_upload;
 mod round_trips;
 mod secrecy;
 mod stores;

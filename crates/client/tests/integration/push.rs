@@ -288,7 +288,8 @@ async fn every_chunk_may_be_redirected() {
         server.expect(redirect);
         server.expect(patch("/v2/w/1", &range, chunk).header("location", "/v2/u/1"));
     }
-    server.expect(put("/v2/u/1", &descriptor, b""));
+    let last = put("/v2/u/1", &descriptor, b"");
+    server.expect(last.header("docker-content-digest", descriptor.digest.to_string()));
     let body = BlobBody::from(Bytes::from(content));
     in_chunks(&server, CHUNK).push_blob(&descriptor, body).await.unwrap();
     server.finish();

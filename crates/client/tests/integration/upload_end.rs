@@ -104,12 +104,15 @@ impl Setting {
             None => exchange.without("authorization"),
         };
         let rest = self.first(session, offset).sending(&CONTENT[offset..]);
+        let stored = |exchange: Exchange| {
+            let digest = Self::descriptor().digest.to_string();
+            known(exchange.answer(201).header("docker-content-digest", digest))
+        };
         match self.form {
-            Form::Put => self.server.expect(known(rest.answer(201))),
+            Form::Put => self.server.expect(stored(rest)),
             Form::Patch => {
                 self.server.expect(known(rest.answer(202).header("location", session)));
-                let put = Exchange::new("PUT", with_digest(session)).answer(201);
-                self.server.expect(known(put));
+                self.server.expect(stored(Exchange::new("PUT", with_digest(session))));
             }
         }
     }
