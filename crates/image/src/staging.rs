@@ -8,8 +8,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use longshore_core::{BlobReader, CHUNK_SIZE, Error, ErrorKind, Result, blob_file};
-use tempfile::{NamedTempFile, TempDir, TempPath};
+use longshore_core::blob_file::TempFolder;
+use longshore_core::{BlobReader, CHUNK_SIZE, Error, ErrorKind, Result};
+use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::mpsc;
 
 use crate::file_range::{OpenFile, Section};
@@ -17,7 +18,7 @@ use crate::file_range::{OpenFile, Section};
 /// A folder for staged blobs. Dropping the value removes the folder and its content.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    folder: TempDir,
+    folder: TempFolder,
 }
 
 /// Staged content. Dropping the value removes the file.
@@ -35,11 +36,7 @@ impl Staging {
     /// [`Io`](ErrorKind::Io), which names the parent folder.
     pub(crate) fn beside(target: &Path) -> Result<Self> {
         let above = target.parent().unwrap_or(target);
-        let folder = tempfile::Builder::new()
-            .prefix(blob_file::TEMP_PREFIX)
-            .tempdir_in(above)
-            .map_err(|e| Error::io(above, e))?;
-        Ok(Self { folder })
+        Ok(Self { folder: TempFolder::create(above)? })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -145,15 +145,16 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
-/// Returns the temporary files below a folder. Tests expect none.
+/// Returns the temporary files and folders below a folder. Tests expect none.
 pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return found };
     for path in entries.map(|e| e.unwrap().path()) {
-        if path.is_dir() {
-            found.extend(leftovers(&path));
-        } else if path.file_name().unwrap().to_string_lossy().starts_with(".partial-") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if [".partial-", ".longshore-"].iter().any(|prefix| name.starts_with(prefix)) {
             found.push(path);
+        } else if path.is_dir() {
+            found.extend(leftovers(&path));
         }
     }
     found

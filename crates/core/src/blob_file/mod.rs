@@ -10,6 +10,7 @@ mod locked_file;
 mod partial;
 mod spooled;
 mod temp_file;
+mod temp_folder;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -24,6 +25,7 @@ use self::partial::PartialBlob;
 pub use self::locked_file::LockedFile;
 pub use self::spooled::Spooled;
 pub use self::temp_file::TempFile;
+pub use self::temp_folder::TempFolder;
 use crate::blob::{BlobBody, BlobStream, CHUNK_SIZE};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Verifier};

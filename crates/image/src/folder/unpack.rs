@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longshore_core::{Annotations, Digest, Error, Placed, Result, Source, blob_file, run_blocking};
-use tempfile::TempDir;
+use longshore_core::blob_file::{self, TempFolder};
+use longshore_core::{Annotations, Digest, Error, Placed, Result, Source, run_blocking};
 
 use super::merge;
 use super::plan::{self, Item, Plan};
@@ -60,8 +60,7 @@ pub async fn unpack_folder(
         let target = file.target(&root)?;
         let own = file.path.as_os_str().is_empty();
         let beside = target.parent().filter(|_| !own).unwrap_or(&target);
-        let temporary = tempfile::Builder::new().prefix(blob_file::TEMP_PREFIX).tempdir_in(beside);
-        let temporary = temporary.map_err(|e| Error::io(beside, e))?;
+        let temporary = TempFolder::create(beside)?;
         Ok((target, temporary))
     })
     .await?;
@@ -77,7 +76,7 @@ pub async fn unpack_folder(
 }
 
 /// Writes the folder to a temporary path. Returns that path.
-fn extract(temporary: &TempDir, tar: &Path, title: &str) -> Result<PathBuf> {
+fn extract(temporary: &TempFolder, tar: &Path, title: &str) -> Result<PathBuf> {
     let tree = temporary.path().join("tree");
     let file = File::open(tar).map_err(|e| Error::io(tar, e))?;
     let tar = Arc::new(OpenFile::new(file, tar));
