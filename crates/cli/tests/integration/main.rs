@@ -13,6 +13,7 @@ mod engines;
 mod exits;
 mod faults;
 mod images;
+mod kill;
 mod manifests;
 mod migrating;
 mod names;

@@ -144,7 +144,11 @@ fn an_interrupted_pull_keeps_its_bytes_and_says_how_to_continue() {
     let mut process = stage.stall("GET", &stage.layer, Fault::Stall(HALF), &pull);
     let ended = process.terminate(DEADLINE);
     assert_eq!(ended.code(), Some(130), "{}", process.printed());
-    assert!(process.printed().contains("To continue, run the same command again."), "{}", process.printed());
+    assert!(
+        process.printed().contains("To continue, run the same command again."),
+        "{}",
+        process.printed()
+    );
     let kept = fs::metadata(stage.partial("pulled")).unwrap().len();
     assert!(kept > 0);
     assert_eq!(stage.resumed(&pull), kept);
@@ -205,7 +209,11 @@ fn an_interrupted_push_keeps_its_session_for_the_next_push() {
     let ended = process.terminate(DEADLINE);
     stage.proxy.close_stalled();
     assert_eq!(ended.code(), Some(130), "{}", process.printed());
-    assert!(process.printed().contains("To continue, run the same command again."), "{}", process.printed());
+    assert!(
+        process.printed().contains("To continue, run the same command again."),
+        "{}",
+        process.printed()
+    );
     assert_eq!(stage.requests(0, |r| r.method == "DELETE"), []);
     assert!(stage.resumed(&push) > 0);
     stage.check_remote(&server.address);

@@ -224,7 +224,9 @@ impl Push<'_> {
                     (self.state.method, self.state.switched) = (method, true);
                     session.cancel().await;
                 }
-                Step::Restart | Step::GiveUp => self.lose(session, error.status() == Some(400)).await,
+                Step::Restart | Step::GiveUp => {
+                    self.lose(session, error.status() == Some(400)).await
+                }
             }
         }
     }

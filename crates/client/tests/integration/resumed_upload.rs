@@ -111,8 +111,14 @@ async fn a_blob_is_sent_again_if_the_continued_session_has_wrong_content() {
     setting.proxy.inject("PUT", "/uploads/", 1, Fault::Reply(400, Vec::new()));
     let before = setting.proxy.requests().len();
     setting.push().await.unwrap();
-    let expected =
-        ["GET session", "PUT session", "DELETE session", "HEAD blob", "POST uploads", "PUT session"];
+    let expected = [
+        "GET session",
+        "PUT session",
+        "DELETE session",
+        "HEAD blob",
+        "POST uploads",
+        "PUT session",
+    ];
     assert_eq!(setting.requests(before)[..6], expected);
     assert_eq!(setting.records(), 0);
     setting.check().await;

@@ -21,8 +21,8 @@ use futures_util::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 pub(crate) use self::claim::{is_at, remove_abandoned};
-use self::partial::PartialBlob;
 pub use self::locked_file::LockedFile;
+use self::partial::PartialBlob;
 pub use self::spooled::Spooled;
 pub use self::temp_file::TempFile;
 pub use self::temp_folder::TempFolder;

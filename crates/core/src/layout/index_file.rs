@@ -79,11 +79,11 @@ pub(super) fn create(root: &Path) -> Result<()> {
     check_marker(root)?;
     blob_file::create_folder(&root.join("blobs").join("sha256"))?;
     let _lock = lock(&marker)?;
-    if root.join(INDEX).exists() {
-        remove_leftovers(root);
-        return Ok(());
+    remove_leftovers(root);
+    match root.join(INDEX).exists() {
+        true => Ok(()),
+        false => write(root, &Index::new(Vec::new())),
     }
-    write(root, &Index::new(Vec::new()))
 }
 
 /// Checks that a folder is a layout of a supported version, is empty, or does not exist.
