@@ -23,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) upload_method: Option<UploadMethod>,
     /// True once a client began the request that determines `self_mount`.
     pub(crate) self_mount_probed: bool,
+    /// True if a download in parts over several connections was not faster.
+    pub(crate) parts_bring_nothing: bool,
 }
 
 /// What a registry supports. `None` means that no reply has shown it yet.

@@ -1,6 +1,9 @@
 //! State that all repositories of a client share, apart from the transport.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::capabilities::CapabilityCache;
 use crate::config::UploadMethod;
@@ -13,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) upload_method: UploadMethod,
     pub(crate) capabilities: CapabilityCache,
     pub(crate) uploads: UploadJournal,
+    /// The permits to keep parts of blobs in memory.
+    pub(crate) parts: Arc<Semaphore>,
     /// The lock to hold while a fallback index of referrers is read, changed and written.
     pub(crate) referrers_index: tokio::sync::Mutex<()>,
 }
@@ -24,7 +29,10 @@ impl Shared {
         capabilities: CapabilityCache,
         uploads: UploadJournal,
     ) -> Self {
-        let referrers_index = Default::default();
-        Self { page_size, upload_method, capabilities, uploads, referrers_index }
+        let (parts, referrers_index) = (Arc::new(Semaphore::new(PARTS)), Default::default());
+        Self { page_size, upload_method, capabilities, uploads, parts, referrers_index }
     }
 }
+
+/// Eight parts of 8 MiB: all downloads of a client keep at most 64 MiB in memory.
+pub(crate) const PARTS: usize = 8;

@@ -80,6 +80,8 @@ struct State {
 struct Rule {
     method: &'static str,
     path_part: String,
+    /// The number of matching requests that are still left unchanged.
+    skip: usize,
     times: usize,
     fault: Fault,
 }
@@ -106,12 +108,21 @@ impl FaultProxy {
     /// Injects a fault into the next `times` requests of this method whose path contains
     /// `path_part`. If several faults match a request, the one that was injected first is used.
     pub fn inject(&self, method: &'static str, path_part: &str, times: usize, fault: Fault) {
-        lock(&self.state).rules.push(Rule {
-            method,
-            path_part: path_part.to_owned(),
-            times,
-            fault,
-        });
+        self.inject_after(method, path_part, 0, times, fault);
+    }
+
+    /// Same as [`inject`](Self::inject), but leaves the first `skip` of the matching requests
+    /// unchanged.
+    pub fn inject_after(
+        &self,
+        method: &'static str,
+        path_part: &str,
+        skip: usize,
+        times: usize,
+        fault: Fault,
+    ) {
+        let path_part = path_part.to_owned();
+        lock(&self.state).rules.push(Rule { method, path_part, skip, times, fault });
     }
 
     /// Closes both connections of each exchange that stalls, as the death of the client does: a
@@ -143,15 +154,21 @@ impl Drop for FaultProxy {
 impl State {
     /// Records a request, and returns its fault, if any.
     fn record(&mut self, request: Request) -> Option<Fault> {
+        let mut fault = None;
         let fits = |rule: &&mut Rule| {
             rule.times > 0
                 && rule.method == request.method
                 && request.path.contains(&rule.path_part)
         };
-        let fault = self.rules.iter_mut().find(fits).map(|rule| {
-            rule.times -= 1;
-            rule.fault.clone()
-        });
+        if let Some(rule) = self.rules.iter_mut().find(fits) {
+            match rule.skip {
+                0 => {
+                    rule.times -= 1;
+                    fault = Some(rule.fault.clone());
+                }
+                _ => rule.skip -= 1,
+            }
+        }
         self.made += usize::from(fault.is_some());
         self.requests.push(request);
         fault

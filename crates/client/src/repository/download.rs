@@ -1,12 +1,15 @@
 //! Downloads that resume after broken connections.
 
 use std::ops::Range;
+use std::time::Instant;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use longshore_core::{BlobStream, Descriptor, Error, ErrorKind, Result};
 
 use super::RemoteRepository;
+use super::ahead::{Ahead, Pace, SMALLEST_REST};
 use super::blob::whole_size;
 use super::range::{Mismatch, check_content_range, refused};
 use super::reading::{self, Reading};
@@ -42,6 +45,9 @@ pub(super) async fn start(
         ends_the_blob: false,
         ranges_fail: false,
         reading: None,
+        pace: Pace::new(),
+        ahead: None,
+        in_parts: true,
         series,
     };
     download.open().await?;
@@ -67,6 +73,12 @@ struct Download {
     ranges_fail: bool,
     /// The way to read encoded replies, if known.
     reading: Option<Reading>,
+    /// The speed over one connection.
+    pace: Pace,
+    /// The download of the rest in parts over several connections.
+    ahead: Option<Box<Ahead>>,
+    /// False if a download of the rest in parts failed or was not faster.
+    in_parts: bool,
     series: Series,
 }
 
@@ -173,15 +185,24 @@ impl Download {
 
     /// Returns the next chunk, even beyond the range, because the reader of a whole blob must
     /// detect excess bytes.
-    async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        while self.ahead.is_some() {
+            if let Some(chunk) = self.next_of_parts().await? {
+                return Ok(Some(chunk));
+            }
+        }
         loop {
-            match self.body.next().await {
+            let begun = Instant::now();
+            let received = self.body.next().await;
+            match received {
                 Some(Ok(mut chunk)) => {
                     let skipped = self.skip.min(chunk.len() as u64);
                     self.skip -= skipped;
                     drop(chunk.split_to(usize::try_from(skipped).unwrap_or(usize::MAX)));
                     self.position += chunk.len() as u64;
+                    self.pace.add(chunk.len() as u64, begun.elapsed());
                     if !chunk.is_empty() {
+                        self.go_ahead();
                         return Ok(Some(chunk));
                     }
                 }
@@ -198,6 +219,42 @@ impl Download {
                 Some(Err(error)) => self.recover(error.at(self.name())).await?,
             }
         }
+    }
+
+    /// Downloads the rest in parts, if it is large and the network is slow.
+    fn go_ahead(&mut self) {
+        let rest = self.position..self.range.end;
+        let is_possible = self.in_parts && !self.ranges_fail && self.skip == 0;
+        if !is_possible || rest.end.saturating_sub(rest.start) < SMALLEST_REST {
+            return;
+        }
+        let Some(rate) = self.pace.slow_rate() else { return };
+        if !self.repository.known().parts_bring_nothing {
+            self.body = BlobStream::new(stream::empty());
+            let ahead = Ahead::begin(&self.repository, &self.descriptor, rest, rate);
+            self.ahead = Some(Box::new(ahead));
+        }
+    }
+
+    /// Returns the next chunk of the parts. After the last part, or after a failure, requests the
+    /// rest over one connection and returns `None`.
+    async fn next_of_parts(&mut self) -> Result<Option<Bytes>> {
+        let Some(ahead) = &mut self.ahead else { return Ok(None) };
+        let chunk = ahead.next().await;
+        if let Ok(Some(chunk)) = chunk {
+            self.position += chunk.len() as u64;
+            return Ok(Some(chunk));
+        }
+        (self.ahead, self.in_parts) = (None, false);
+        match chunk {
+            Ok(_) if self.position >= self.range.end => {}
+            Err(error) if is_broken(&error) => self.recover(error).await?,
+            outcome => {
+                tracing::debug!(digest = %self.descriptor.digest, ?outcome, "no further parts");
+                self.open().await?;
+            }
+        }
+        Ok(None)
     }
 
     /// Requests the rest after a failure. Fails if the error is not transient, or after the maximum

@@ -3,6 +3,7 @@
 //! Owns [`RemoteRepository`] and the requests of its operations. The transport sends, retries and
 //! authenticates the requests. The core decides which content is copied, and when.
 
+mod ahead;
 mod blob;
 mod chunks;
 mod download;
