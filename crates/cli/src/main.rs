@@ -83,8 +83,10 @@ fn run(arguments: Arguments) -> Result<()> {
         let result = tokio::select! {
             // Signals are checked first, so that a command that waits for input can be interrupted.
             biased;
-            () = signal::termination(), if !serves => Err(stopped(is_transfer)),
-            error = too_late(timeout) => Err(error),
+            () = signal::termination(), if !serves => {
+                Err(with_hint(Error::new(ErrorKind::Canceled), is_transfer))
+            }
+            error = too_late(timeout) => Err(with_hint(error, is_transfer)),
             result = work => result,
         };
         if result.as_ref().is_err_and(exit::is_interrupt) {
@@ -92,19 +94,18 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         result
     });
-    // Dropped transfers remove their partial files. A blocked read is abandoned.
+    // Dropped transfers remove or keep their partial files. A blocked read is abandoned.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
 }
 
-/// Returns true for the commands that continue where an interrupted one stopped.
+/// Returns true for the commands that run transfers. They run on several threads.
 fn is_transfer(command: &Command) -> bool {
     matches!(command, Command::Copy(_) | Command::Pull(_) | Command::Push(_))
 }
 
-/// Returns the error for a command that the user stopped.
-fn stopped(is_transfer: bool) -> Error {
-    let error = Error::new(ErrorKind::Canceled);
+/// Adds a hint to the error of a command that was stopped, if the command can be continued.
+fn with_hint(error: Error, is_transfer: bool) -> Error {
     match is_transfer {
         true => error.with_hint("To continue, run the same command again."),
         false => error,
@@ -119,9 +120,9 @@ async fn too_late(timeout: Option<std::time::Duration>) -> Error {
     Error::new(ErrorKind::Timeout).detail(clause)
 }
 
-/// 300 ms after an interrupt, in which abandoned uploads are canceled at their registries.
+/// 300 ms after an interrupt, in which upload sessions that are not recorded are canceled.
 const GIVING_UP: std::time::Duration = std::time::Duration::from_millis(300);
-/// Two seconds: more than enough for the removal of partial files, which takes milliseconds.
+/// Two seconds: more than enough to remove or release partial files, which takes milliseconds.
 const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Builds the async runtime. Only transfers and servers get several threads, because threads cost

@@ -99,6 +99,15 @@ pub(crate) fn is_broken(error: &Error) -> bool {
     error.status().is_none() && broke && !is_late(error)
 }
 
+/// Returns true if a later attempt of the same operation, with other limits or credentials, may
+/// succeed: the server could not be reached, was too slow or busy, or refused the credentials.
+pub(crate) fn may_pass(error: &Error) -> bool {
+    match error.status() {
+        Some(status) => status == 401 || is_transient(status),
+        None => matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout),
+    }
+}
+
 /// The consecutive failures of one operation, in its requests and in the bodies of their replies.
 /// Progress starts a new series.
 ///
@@ -194,6 +203,25 @@ mod tests {
             (Outcome::Error(TransportErrorKind::Final), FIRST, false),
         ] {
             assert_eq!(is_retried(outcome, attempt), expected, "{outcome:?} {attempt:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_attempt_may_pass_after_transient_failures_and_refused_credentials() {
+        let status = |status| Error::new(ErrorKind::Protocol).with_status(status);
+        for (error, expected) in [
+            (status(401), true),
+            (status(429), true),
+            (status(503), true),
+            (status(400), false),
+            (status(403), false),
+            (status(404), false),
+            (Error::new(ErrorKind::Transport), true),
+            (Error::new(ErrorKind::Timeout), true),
+            (Error::new(ErrorKind::DigestMismatch), false),
+            (Error::new(ErrorKind::Io), false),
+        ] {
+            assert_eq!(may_pass(&error), expected, "{error:?}");
         }
     }
 

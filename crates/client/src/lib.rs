@@ -145,7 +145,7 @@ mod shared;
 mod stores;
 mod transfer;
 mod transport;
-mod upload_journal;
+mod upload_records;
 mod waiting;
 
 pub use http;

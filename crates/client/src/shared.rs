@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::capabilities::CapabilityCache;
 use crate::config::UploadMethod;
-use crate::upload_journal::UploadJournal;
+use crate::upload_records::UploadRecords;
 
 /// Settings of operations, and properties of registries that the client has detected.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Shared {
     pub(crate) page_size: Option<NonZeroUsize>,
     pub(crate) upload_method: UploadMethod,
     pub(crate) capabilities: CapabilityCache,
-    pub(crate) uploads: UploadJournal,
+    pub(crate) uploads: UploadRecords,
     /// The permits to keep parts of blobs in memory.
     pub(crate) parts: Arc<Semaphore>,
     /// The lock to hold while a fallback index of referrers is read, changed and written.
@@ -27,7 +27,7 @@ impl Shared {
         page_size: Option<NonZeroUsize>,
         upload_method: UploadMethod,
         capabilities: CapabilityCache,
-        uploads: UploadJournal,
+        uploads: UploadRecords,
     ) -> Self {
         let (parts, referrers_index) = (Arc::new(Semaphore::new(PARTS)), Default::default());
         Self { page_size, upload_method, capabilities, uploads, parts, referrers_index }

@@ -110,7 +110,9 @@ pub trait Target: Source {
     /// # Errors
     /// [`SizeMismatch`](crate::ErrorKind::SizeMismatch) or
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the body does not match the
-    /// descriptor, with nothing left behind; the errors of the store.
+    /// descriptor, with nothing left behind; the errors of the store. After any other failure, or if
+    /// the future is dropped, a store may keep the first bytes, which are not visible. The next call
+    /// then continues there.
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed>;
 
     /// Ensures that the store holds a blob: writes the blob if it is missing.

@@ -125,8 +125,8 @@ impl FaultProxy {
         lock(&self.state).rules.push(Rule { method, path_part, skip, times, fault });
     }
 
-    /// Closes both connections of each exchange that stalls, as the death of the client does: a
-    /// proxy does not notice it behind bytes that it does not read.
+    /// Closes both connections of each stalled exchange, as if the client had died. The proxy itself
+    /// does not notice this, because it no longer reads from the client.
     pub fn close_stalled(&self) {
         lock(&self.state).released.notify_waiters();
     }

@@ -154,7 +154,8 @@ fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>) {
 /// 10 ms: the interval for checking whether the program has ended.
 const POLL: Duration = Duration::from_millis(10);
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

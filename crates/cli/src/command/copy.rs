@@ -17,8 +17,10 @@ Examples:
 Digests stay the same, except in a docker-archive, which keeps no manifests. An index keeps all \
 its platforms, unless --platform selects one. Blobs that the target already has are not sent. \
 Between repositories of one registry, blobs are mounted if the registry supports this. After an \
-interruption, run the command again to continue at the byte where it stopped. With --all-tags, each tag that fails is reported on stderr, and the other tags are \
-copied. The exit code is then 1. If no tag was copied and all failures have the same exit code, \
+interruption, run the command again: complete blobs are skipped, and a blob of at least 1 MiB \
+continues where it stopped, in a layout or if the registry kept the upload. With --all-tags, each \
+tag that fails is reported on stderr, and the other tags are copied. The exit code is then 1. If \
+no tag was copied and all failures have the same exit code, \
 the command exits with this code.")]
 pub(crate) struct Arguments {
     /// The image to copy.

@@ -124,8 +124,8 @@ fn tag() -> Tag {
     Tag::parse("v1").unwrap()
 }
 
-/// The counts of rounds in which something happened. A test of interruptions proves nothing if all
-/// commands end before they are killed.
+/// The numbers of rounds that were interrupted, and of those that resumed a blob. If they are small,
+/// the test proves nothing.
 #[derive(Debug, Default)]
 struct Seen {
     unfinished: usize,
@@ -154,7 +154,7 @@ fn after_a_pull_is_killed_at_any_moment_the_next_pull_requests_only_what_is_miss
         let (sent, resumed) = stage.finish(&pull);
         assert!(is_tagged || sent + kept <= TOTAL + SMALL, "round {round}: {sent} after {kept}");
         assert!(stage.check_layout(&folder));
-        assert_eq!(leftovers(&folder), [folder.clone(); 0], "round {round}");
+        assert!(leftovers(&folder).is_empty(), "round {round}");
         seen.unfinished += usize::from(!is_tagged);
         seen.resumed += usize::from(resumed > 0);
     }

@@ -151,7 +151,7 @@ pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return found };
     for path in entries.map(|e| e.unwrap().path()) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if [".partial-", ".longshore-"].iter().any(|prefix| name.starts_with(prefix)) {
+        if [".partial-", ".longshore-temporary-"].iter().any(|prefix| name.starts_with(prefix)) {
             found.push(path);
         } else if path.is_dir() {
             found.extend(leftovers(&path));

@@ -15,7 +15,7 @@ use longshore_testkit::process::Process;
 use longshore_testkit::random;
 use serde_json::Value;
 
-use crate::program::{DEADLINE, Program};
+use crate::program::{DEADLINE, Program, leftovers};
 
 /// A program, and a proxy in front of a registry, at which the transfers of one layer stall.
 struct Stage {
@@ -91,9 +91,32 @@ impl Stage {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Returns the requests after the first `n`, for which `chosen` returns true.
+    /// Returns the requests for which `chosen` returns true, without the first `n` requests.
     fn requests(&self, n: usize, chosen: impl Fn(&Request) -> bool) -> Vec<Request> {
         self.proxy.requests().into_iter().skip(n).filter(chosen).collect()
+    }
+
+    /// Kills a push after `sent` bytes of the layer. Then completes it with another push, and returns
+    /// the bytes that this push resumed.
+    fn push_after_a_killed_push(&self, sent: u64, registry: &str) -> u64 {
+        let push = format!("push {} {}", self.packed(), self.remote());
+        self.stall("PUT", &self.layer, Fault::StallRequest(sent), &push).kill();
+        self.proxy.close_stalled();
+        std::thread::sleep(Duration::from_millis(50));
+        let records = self.records();
+        assert_eq!(records.len(), 1);
+        assert_eq!(fs::metadata(&records[0]).unwrap().permissions().mode() & 0o777, 0o600);
+        let so_far = self.proxy.requests().len();
+        let resumed = self.resumed(&push);
+        let ends_layer = |r: &Request| r.method == "PUT" && r.path.contains(&self.layer);
+        assert_eq!(self.requests(so_far, ends_layer).len(), 1);
+        let queries_session = |r: &Request| r.method == "GET" && r.path.contains("/uploads/");
+        assert_eq!(self.requests(so_far, queries_session).len(), 1);
+        assert!(self.records().is_empty());
+        self.check_remote(registry);
+        self.program.ok(&format!("rm --yes {registry}/app:v1"));
+        self.program.ok(&format!("blob rm {registry}/app@{}", self.layer));
+        resumed
     }
 
     /// Checks that the registry has the image.
@@ -125,13 +148,7 @@ fn a_pull_continues_at_the_byte_where_a_killed_pull_stopped() {
     let of_layer = stage.requests(so_far, |r| r.path.contains(&stage.layer));
     let ranges: Vec<_> = of_layer.iter().map(|r| r.header("range")).collect();
     assert_eq!(ranges, [Some(&*format!("bytes={kept}-{}", SIZE - 1))]);
-    let left: Vec<_> = fs::read_dir(stage.program.path("pulled"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with(".partial"))
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
-    stage.program.ok(&format!("ls {}", stage.program.local("oci", "pulled")));
+    assert!(leftovers(&stage.program.path("pulled")).is_empty());
 }
 
 #[test]
@@ -152,31 +169,6 @@ fn an_interrupted_pull_keeps_its_bytes_and_says_how_to_continue() {
     let kept = fs::metadata(stage.partial("pulled")).unwrap().len();
     assert!(kept > 0);
     assert_eq!(stage.resumed(&pull), kept);
-}
-
-impl Stage {
-    /// Kills a push after `sent` bytes of the layer. Then completes it with another push, and returns
-    /// the bytes that this push resumed.
-    fn push_after_a_killed_push(&self, sent: u64, registry: &str) -> u64 {
-        let push = format!("push {} {}", self.packed(), self.remote());
-        self.stall("PUT", &self.layer, Fault::StallRequest(sent), &push).kill();
-        self.proxy.close_stalled();
-        std::thread::sleep(Duration::from_millis(50));
-        let records = self.records();
-        assert_eq!(records.len(), 1);
-        assert_eq!(fs::metadata(&records[0]).unwrap().permissions().mode() & 0o777, 0o600);
-        let so_far = self.proxy.requests().len();
-        let resumed = self.resumed(&push);
-        let ends_layer = |r: &Request| r.method == "PUT" && r.path.contains(&self.layer);
-        assert_eq!(self.requests(so_far, ends_layer).len(), 1);
-        let queries_session = |r: &Request| r.method == "GET" && r.path.contains("/uploads/");
-        assert_eq!(self.requests(so_far, queries_session).len(), 1);
-        assert!(self.records().is_empty());
-        self.check_remote(registry);
-        self.program.ok(&format!("rm --yes {registry}/app:v1"));
-        self.program.ok(&format!("blob rm {registry}/app@{}", self.layer));
-        resumed
-    }
 }
 
 #[test]

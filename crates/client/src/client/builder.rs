@@ -17,7 +17,7 @@ use crate::proxy::Proxies;
 use crate::resolver::{AddressFamily, HostAddresses, Resolver};
 use crate::shared::Shared;
 use crate::transport::Transport;
-use crate::upload_journal::UploadJournal;
+use crate::upload_records::UploadRecords;
 
 /// Builds a [`Client`].
 #[derive(Debug)]
@@ -158,13 +158,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a folder in which the client records unfinished uploads, so that a later client
-    /// continues them. Without a folder, an upload that was interrupted by the end of the process
-    /// starts again.
+    /// Sets a folder in which the client records unfinished uploads, so that a later push of the same
+    /// blob continues them, even in another process. Without a folder, such a push starts again.
     ///
-    /// The folder has one file for each blob of at least 1 MiB that is being pushed. The file has
-    /// the URL of the upload session, is readable only for the user, and is ignored after a day. On
-    /// Windows, no uploads are recorded.
+    /// The folder has one file for each blob of at least 1 MiB that is being pushed, unless the
+    /// content is a stream. It is created if it does not exist. A file contains the URL of the
+    /// upload session, which may authorize its holder, so only the user can read it. The client
+    /// removes records that are older than a day. On Windows, no uploads are recorded.
     #[must_use]
     pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state_folder = Some(folder.into());
@@ -189,7 +189,7 @@ impl ClientBuilder {
         let limits = Arc::clone(&config.limits);
         let hosts = Hosts::new(Setup { config, credentials, policies, presets }, transport);
         let capabilities = CapabilityCache::new(self.cache_folder);
-        let uploads = UploadJournal::new(self.state_folder);
+        let uploads = UploadRecords::new(self.state_folder);
         let shared = Shared::new(self.page_size, self.upload_method, capabilities, uploads);
         Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }
     }

@@ -1,14 +1,15 @@
 //! Pushes a blob unless the repository has it, with as few requests as the registry allows.
 //!
-//! Owns the rule that chooses the first request for a blob. `push` sends the content.
+//! Owns the rule that chooses the first request for a blob without a recorded session. `push` sends
+//! the content.
 
 use std::mem;
 
-use longshore_core::{BlobBody, Descriptor, Pushed, Result, TargetExt as _};
+use longshore_core::{BlobBody, Descriptor, Pushed, Result};
 
 use super::RemoteRepository;
 use super::mount::SelfMount;
-use super::push::{begun_before, send};
+use super::push::{continue_in, earlier_session, push_anew, send};
 use super::upload::Session;
 use crate::capabilities::Capabilities;
 use crate::config::UploadMethod;
@@ -57,8 +58,8 @@ pub(super) async fn ensure(
     descriptor: &Descriptor,
     body: BlobBody,
 ) -> Result<Pushed> {
-    if let Some(session) = begun_before(repository, descriptor, &body).await {
-        return send(repository, descriptor, body, Some(session)).await;
+    if let Some(session) = earlier_session(repository, descriptor, &body).await {
+        return continue_in(session, repository, descriptor, body).await;
     }
     let here = repository.repository().registry();
     let blob = Blob {
@@ -70,7 +71,7 @@ pub(super) async fn ensure(
     let method = repository.upload_method();
     let pushed = match first(blob, method, repository.known().capabilities) {
         First::Post => post(repository, descriptor, body).await?,
-        First::Head => repository.check_then_push(descriptor, body).await?,
+        First::Head => check_then_push(repository, descriptor, body).await?,
         First::SelfMount => match repository.mount_from_itself(descriptor).await? {
             SelfMount::Exists => Pushed::Existing,
             SelfMount::Begun(session) => {
@@ -78,9 +79,9 @@ pub(super) async fn ensure(
             }
             SelfMount::Unsupported => {
                 repository.learn(|known| known.capabilities.self_mount = Some(false));
-                repository.check_then_push(descriptor, body).await?
+                check_then_push(repository, descriptor, body).await?
             }
-            SelfMount::Failed => repository.check_then_push(descriptor, body).await?,
+            SelfMount::Failed => check_then_push(repository, descriptor, body).await?,
         },
     };
     if pushed == Pushed::Sent {
@@ -104,7 +105,7 @@ async fn post(
     };
     // The registry may have a blob that the source lacks.
     let Ok(content) = content else {
-        return repository.check_then_push(descriptor, body).await;
+        return check_then_push(repository, descriptor, body).await;
     };
     match repository.post_bytes(descriptor, content).await {
         Ok(None) => {
@@ -121,8 +122,20 @@ async fn post(
             if matches!(error.status(), Some(400 | 405 | 411 | 413 | 415 | 501)) {
                 repository.learn(|known| known.capabilities.single_post = Some(false));
             }
-            repository.check_then_push(descriptor, body).await
+            check_then_push(repository, descriptor, body).await
         }
+    }
+}
+
+/// Pushes a blob as configured, unless the repository has it.
+async fn check_then_push(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    body: BlobBody,
+) -> Result<Pushed> {
+    match repository.has(descriptor).await? {
+        true => Ok(Pushed::Existing),
+        false => push_anew(repository, descriptor, body).await,
     }
 }
 

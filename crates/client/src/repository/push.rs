@@ -2,7 +2,8 @@
 //! a failure.
 //!
 //! After a transient failure, the registry is queried for the number of bytes that it has, and the
-//! push resumes there. A push that ended with its process resumes in the same way. If the session is lost, the push begins a new session. If the registry
+//! push resumes there. A push also resumes a session that an earlier push recorded
+//! (`upload_records`). If the session is lost, the push begins a new session. If the registry
 //! refuses the upload method, the push uses another method.
 
 use std::num::NonZeroU64;
@@ -16,21 +17,46 @@ use super::chunks::Rest;
 use super::mount::Mount;
 use super::upload::Session;
 use super::{RemoteRepository, Upload};
-use crate::attempts::{Series, is_broken, is_transient};
+use crate::attempts::{Series, is_broken, is_transient, may_pass};
 use crate::config::UploadMethod;
 use crate::exchange::Exchange;
 use crate::transport::redirect::moved;
 
-/// Pushes a blob. If the body comes from another repository of the registry, the push begins with a
-/// mount.
+/// Pushes a blob. Continues the session of an interrupted push, if there is one. If the body comes
+/// from another repository of the registry, the push begins with a mount.
 pub(super) async fn push(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
     body: BlobBody,
 ) -> Result<Pushed> {
-    if let Some(session) = begun_before(repository, descriptor, &body).await {
-        return send(repository, descriptor, body, Some(session)).await;
+    match earlier_session(repository, descriptor, &body).await {
+        None => push_anew(repository, descriptor, body).await,
+        Some(session) => continue_in(session, repository, descriptor, body).await,
     }
+}
+
+/// Completes a blob in the session of an earlier push, unless the repository has the blob by now.
+pub(super) async fn continue_in(
+    session: Session,
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    body: BlobBody,
+) -> Result<Pushed> {
+    match repository.has(descriptor).await? {
+        true => {
+            session.cancel().await;
+            Ok(Pushed::Existing)
+        }
+        false => send(repository, descriptor, body, Some(session)).await,
+    }
+}
+
+/// Pushes a blob without looking for the session of an interrupted push.
+pub(super) async fn push_anew(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    body: BlobBody,
+) -> Result<Pushed> {
     let here = repository.repository();
     let from = body.origin().filter(|from| from.registry() == here.registry() && *from != here);
     let session = match from {
@@ -53,8 +79,11 @@ pub(super) async fn push(
     send(repository, descriptor, body, session).await
 }
 
-/// Returns the session of an earlier process in which the blob can be completed, if there is one.
-pub(super) fn begun_before<'a>(
+/// Returns the session of an earlier push in which the blob can be completed, if there is one.
+///
+/// This is no `async fn`, because a future that holds a reference to a body cannot move between
+/// threads.
+pub(super) fn earlier_session<'a>(
     repository: &'a RemoteRepository,
     descriptor: &'a Descriptor,
     body: &BlobBody,
@@ -62,14 +91,14 @@ pub(super) fn begun_before<'a>(
     let can_continue = body.is_replayable() && body.has_content();
     async move {
         match can_continue {
-            true => Session::of_earlier_process(repository, descriptor).await,
+            true => Session::recorded(repository, descriptor).await,
             false => None,
         }
     }
 }
 
-/// Sends the content of a blob. Uses the session that a declined mount or an earlier process began,
-/// if there is one.
+/// Sends the content of a blob. Uses the session that a declined mount or an earlier push began, if
+/// there is one.
 pub(super) async fn send(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -110,7 +139,7 @@ struct State {
     switched: bool,
     /// The number of lost sessions.
     lost: usize,
-    /// True if the session has content of an earlier request or process.
+    /// True if the session has content that an earlier request or process sent.
     continued: bool,
 }
 
@@ -124,6 +153,8 @@ struct Failure {
     moved: bool,
     /// True if the registry's error code is `UNSUPPORTED`.
     unsupported: bool,
+    /// True if the registry stated another digest.
+    mismatch: bool,
 }
 
 impl Failure {
@@ -133,6 +164,7 @@ impl Failure {
             broken: is_broken(error),
             moved: moved(error).is_some(),
             unsupported: error.has_code(&ErrorCode::UNSUPPORTED),
+            mismatch: error.kind() == ErrorKind::DigestMismatch,
         }
     }
 }
@@ -144,8 +176,10 @@ enum Step {
     Resume,
     /// Send the same content to the new location.
     Follow,
-    /// Begin a new session.
+    /// Begin a new session, because the session is gone.
     Restart,
+    /// Cancel the session, whose content is wrong, and begin a new one.
+    Replace,
     /// Begin a new session with another upload method.
     Switch(UploadMethod),
     /// Return the failure.
@@ -159,10 +193,17 @@ fn step(failure: Failure, state: State) -> Step {
         _ if failure.moved => Step::Follow,
         _ if failure.broken => Step::Resume,
         Some(401) => Step::Resume,
-        // The registry may have stored bytes of the earlier request after it reported its offset.
-        Some(400) if state.continued && state.lost < 2 => Step::Restart,
         Some(status) if is_transient(status) => Step::Resume,
-        Some(404) if state.lost < 2 => Step::Restart,
+        Some(404) if state.lost < MAX_LOST => Step::Restart,
+        // The registry may have stored more bytes of the earlier request after it stated its offset,
+        // or may refuse to continue the session of another process.
+        status
+            if state.continued
+                && state.lost < MAX_LOST
+                && (status.is_some() || failure.mismatch) =>
+        {
+            Step::Replace
+        }
         Some(404 | 405 | 411 | 501) => switch(other(state.method)),
         Some(_) if failure.unsupported => switch(other(state.method)),
         // The request is too large. GHCR answers 416 beyond 4 MiB, and proxies answer 413.
@@ -208,7 +249,7 @@ impl Push<'_> {
             let (next, wait) = self.next(&error);
             tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the upload failed");
             if next == Step::GiveUp {
-                match may_succeed_later(&error) {
+                match may_pass(&error) {
                     true => session.leave().await,
                     false => session.cancel().await,
                 }
@@ -224,30 +265,38 @@ impl Push<'_> {
                     (self.state.method, self.state.switched) = (method, true);
                     session.cancel().await;
                 }
+                Step::Replace => {
+                    self.lose();
+                    session.cancel().await;
+                }
                 Step::Restart | Step::GiveUp => {
-                    self.lose(session, error.status() == Some(400)).await
+                    self.lose();
+                    session.forget();
                 }
             }
         }
     }
 
-    /// Queries the size of the stored blob, if the registry did not confirm its digest. A small blob
-    /// is not queried.
+    /// Queries the size of the stored blob, if the registry did not state its digest. A registry may
+    /// accept a blob and lose it (GHCR, 2026).
     async fn check_stored(&mut self, is_confirmed: bool) -> Result<()> {
-        if is_confirmed || self.descriptor.size < CHECKED_SIZE {
+        let Descriptor { digest, size, .. } = self.descriptor;
+        if is_confirmed || *size < CHECKED_SIZE {
             return Ok(());
         }
-        let stored = match self.repository.stated_size(&self.descriptor.digest).await {
-            Ok(Some(size)) if size == self.descriptor.size => return Ok(()),
-            // The registry states no sizes.
-            Err(e) if e.kind() == ErrorKind::Protocol && e.status().is_none() => return Ok(()),
-            stored => stored?,
+        let clause = match self.repository.stated_size(digest).await {
+            Ok(Some(found)) if found == *size => return Ok(()),
+            Ok(Some(found)) => format!(
+                "the registry accepted the blob of {size} bytes, but states a size of {found} bytes"
+            ),
+            Ok(None) => "the registry accepted the blob, but does not have it".to_owned(),
+            // The push succeeded, and its result cannot be checked.
+            Err(error) => {
+                tracing::debug!(%digest, %error, "the stored blob is not checked");
+                return Ok(());
+            }
         };
-        let found = stored.map_or("no such blob".to_owned(), |size| format!("{size} bytes"));
-        Err(Error::new(ErrorKind::Protocol).detail(format!(
-            "the registry accepted the blob of {} bytes, but has {found}",
-            self.descriptor.size
-        )))
+        Err(Error::new(ErrorKind::Protocol).detail(clause))
     }
 
     /// Begins a session, unless the blob was sent in a single request.
@@ -266,7 +315,7 @@ impl Push<'_> {
             match next {
                 Step::GiveUp => return Err(self.explained(error)),
                 Step::Switch(method) => (self.state.method, self.state.switched) = (method, true),
-                Step::Restart => self.state.lost += 1,
+                Step::Restart | Step::Replace => self.state.lost += 1,
                 // The first request of a session has no body, so the transport follows its
                 // redirect.
                 Step::Follow => self.state.method = UploadMethod::PostThenPut,
@@ -298,7 +347,7 @@ impl Push<'_> {
         while session.upload.offset() < *size {
             let size = chunk.min(size - session.upload.offset());
             session.upload.append(rest.first(size), size).await?;
-            session.store_progress();
+            session.store_location();
         }
         session.upload.finish(digest).await
     }
@@ -315,7 +364,7 @@ impl Push<'_> {
         match (step, self.series.fail(policy, error.retry_after())) {
             (step, Some(wait)) => (step, wait),
             // The state limits the number of these steps, so earlier failures do not prevent them.
-            (Step::Restart | Step::Switch(_), None) => (step, Duration::ZERO),
+            (Step::Restart | Step::Replace | Step::Switch(_), None) => (step, Duration::ZERO),
             (_, None) => (Step::GiveUp, Duration::ZERO),
         }
     }
@@ -330,6 +379,7 @@ impl Push<'_> {
             Ok(Some(offset)) if offset <= self.descriptor.size => {
                 self.series.reach(offset);
                 self.state.continued = true;
+                session.store_location();
                 Some(session)
             }
             Ok(_) => {
@@ -338,21 +388,19 @@ impl Push<'_> {
             }
             Err(error) => {
                 tracing::debug!(digest = %self.descriptor.digest, %error, "the session is lost");
-                self.lose(session, false).await;
+                self.lose();
+                match may_pass(&error) {
+                    true => session.leave().await,
+                    false => session.forget(),
+                }
                 None
             }
         }
     }
 
-    /// Drops a session that cannot be used.
-    ///
-    /// - `exists`: whether the registry still has the session.
-    async fn lose(&mut self, session: Session, exists: bool) {
+    /// Counts a lost session.
+    fn lose(&mut self) {
         (self.state.lost, self.state.continued) = (self.state.lost + 1, false);
-        match exists {
-            true => session.cancel().await,
-            false => session.forget(),
-        }
     }
 
     /// Adds a hint if the push failed because its body cannot be sent again.
@@ -364,16 +412,9 @@ impl Push<'_> {
     }
 }
 
-/// Returns true if the push failed for a reason that may soon be gone, so that a later process can
-/// continue in the same session.
-fn may_succeed_later(error: &Error) -> bool {
-    match error.status() {
-        Some(status) => status == 401 || is_transient(status),
-        None => matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout),
-    }
-}
-
-/// 1 MiB: a smaller blob is not queried after its push.
+/// A push begins at most two new sessions for those that were lost.
+const MAX_LOST: usize = 2;
+/// 1 MiB: for a smaller blob, the check would take as long as the push.
 const CHECKED_SIZE: u64 = 1 << 20;
 /// 4 MiB: GHCR accepts no more in one request.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
@@ -386,14 +427,22 @@ mod tests {
         State { method: UploadMethod::PostThenPut, switched: false, lost: 0, continued: false };
 
     fn status(status: u16) -> Failure {
-        Failure { status: Some(status), broken: false, moved: false, unsupported: false }
+        Failure {
+            status: Some(status),
+            broken: false,
+            moved: false,
+            unsupported: false,
+            mismatch: false,
+        }
     }
 
     #[test]
     fn each_failure_has_a_next_step() {
         let one_chunk = UploadMethod::Chunked(NonZeroU64::MAX);
         let small = UploadMethod::Chunked(SMALL_CHUNK);
-        let local = Failure { status: None, broken: false, moved: false, unsupported: false };
+        let local = Failure { status: None, ..status(0) };
+        let mismatch = Failure { mismatch: true, ..local };
+        let continued = State { continued: true, ..START };
         let broken = Failure { broken: true, ..local };
         let moved = Failure { moved: true, ..local };
         let unsupported = Failure { unsupported: true, ..status(400) };
@@ -420,8 +469,17 @@ mod tests {
             (status(501), START, Step::Switch(one_chunk)),
             (unsupported, START, Step::Switch(one_chunk)),
             (status(400), START, Step::GiveUp),
-            (status(400), State { continued: true, ..START }, Step::Restart),
+            (status(400), continued, Step::Replace),
             (status(400), State { continued: true, ..lost }, Step::GiveUp),
+            (status(403), continued, Step::Replace),
+            (status(416), continued, Step::Replace),
+            (status(401), continued, Step::Resume),
+            (status(503), continued, Step::Resume),
+            (status(404), continued, Step::Restart),
+            (broken, continued, Step::Resume),
+            (local, continued, Step::GiveUp),
+            (mismatch, continued, Step::Replace),
+            (mismatch, START, Step::GiveUp),
             (status(405), single, Step::Switch(UploadMethod::PostThenPut)),
             (status(413), single, Step::Switch(small)),
             (status(413), START, Step::Switch(small)),

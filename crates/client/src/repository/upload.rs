@@ -13,13 +13,14 @@ use longshore_core::{BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
 use super::RemoteRepository;
 use super::manifest::agree;
 use super::range::{min_chunk_size, upload_offset};
+use crate::attempts::may_pass;
 use crate::endpoint::with_digest;
 use crate::exchange::RegistryRequest;
 use crate::origin::{check_hop, resolve};
 use crate::reply::Reply;
 use crate::transport::redirect::moved;
 use crate::transport::{Body, protocol_error};
-use crate::upload_journal::UploadRecord;
+use crate::upload_records::UploadRecord;
 
 /// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
@@ -184,8 +185,7 @@ impl Upload {
         if size == 0 {
             return Ok(());
         }
-        let range = format!("{}-{}", self.offset, self.offset.saturating_add(size - 1));
-        let range = HeaderValue::from_str(&range).map_err(|e| self.unusable(e))?;
+        let range = self.range_of(size)?;
         let request = self.patch(chunk, Some(size)).header(CONTENT_RANGE.as_str(), range);
         self.append_with(request).await?;
         self.offset += size;
@@ -255,7 +255,7 @@ impl Upload {
 
     /// Completes the blob with its last `size` bytes, which may be the whole blob.
     ///
-    /// Sends `PUT <location>?digest=<digest>`.
+    /// Sends `PUT <location>?digest=<digest>`, with a `Content-Range` if earlier bytes were sent.
     ///
     /// # Errors
     /// Same as [`finish`](Self::finish).
@@ -313,9 +313,15 @@ impl Upload {
             None => with_digest(&self.location, digest)
                 .ok_or_else(|| protocol_error(&self.location, "cannot take a digest".to_owned()))?,
         };
-        let request = RegistryRequest::new(Method::PUT, uri, self.repository.push(), &about)
-            .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
-            .body(body);
+        let mut request = RegistryRequest::new(Method::PUT, uri, self.repository.push(), &about)
+            .header(CONTENT_TYPE.as_str(), OCTET_STREAM);
+        // The last of several requests with content states its range. zot requires this.
+        if let Body::Stream { size: Some(size @ 1..), .. } = body
+            && self.offset > 0
+        {
+            request = request.header(CONTENT_RANGE.as_str(), self.range_of(size)?);
+        }
+        let request = request.body(body);
         let reply = self.send(Method::PUT, request, &[201, 204]).await?;
         self.is_confirmed = stored(reply, digest).await.map_err(|e| e.at(about))?;
         Ok(())
@@ -336,6 +342,12 @@ impl Upload {
         let sent = self.repository.exchange().expect(request, statuses).await;
         self.moved = sent.as_ref().err().and_then(moved).map(|to| (method, to.clone()));
         sent
+    }
+
+    /// Returns the `Content-Range` of the next `size` bytes.
+    fn range_of(&self, size: u64) -> Result<HeaderValue> {
+        let range = format!("{}-{}", self.offset, self.offset.saturating_add(size - 1));
+        HeaderValue::from_str(&range).map_err(|e| self.unusable(e))
     }
 
     fn moved_to(&self, method: &Method) -> Option<Uri> {
@@ -381,12 +393,13 @@ impl fmt::Debug for Upload {
     }
 }
 
-/// An upload session that is cancelled if the push is dropped before its end, unless it is recorded
-/// for a later process.
+/// An upload session that is canceled if the push is dropped before its end, unless it is recorded
+/// for a later push.
 pub(super) struct Session {
     pub(super) upload: Upload,
     /// True if there is a session to cancel.
     open: bool,
+    /// The record for a later push. A recorded session is not canceled on drop.
     record: Option<UploadRecord>,
 }
 
@@ -395,11 +408,11 @@ impl Session {
         Self { upload, open: true, record: None }
     }
 
-    /// Finds the session of an earlier process for a blob, and queries its offset.
+    /// Finds the recorded session of an earlier push of a blob, and queries its offset.
     ///
     /// Sends `GET <location>`, if there is a record. Returns `None` if the session cannot be
     /// continued.
-    pub(super) async fn of_earlier_process(
+    pub(super) async fn recorded(
         repository: &RemoteRepository,
         descriptor: &Descriptor,
     ) -> Option<Self> {
@@ -409,43 +422,43 @@ impl Session {
             record.remove();
             return None;
         };
-        let resumed = repository.resume_upload(&location).await;
-        tracing::debug!(digest = %descriptor.digest, ?resumed, "the upload of an earlier process");
-        match resumed {
+        match repository.resume_upload(&location).await {
             Ok(upload) => {
+                let (digest, offset) = (&descriptor.digest, upload.offset);
+                tracing::debug!(%digest, offset, "found a recorded upload session");
                 let mut session = Self::of(upload);
                 session.record = Some(record);
+                // A session without content saves nothing.
                 if (1..=descriptor.size).contains(&session.upload.offset) {
-                    session.store_progress();
+                    session.store_location();
                     return Some(session);
                 }
                 session.cancel().await;
             }
-            // The registry was not reached, so the session may still exist.
-            Err(error) if error.status().is_none() => {}
+            // The session may still exist.
+            Err(error) if may_pass(&error) => {}
             Err(_) => record.remove(),
         }
         None
     }
 
-    /// Records the session, so that a later process can continue the upload.
+    /// Records the session, so that a later push can continue it.
     pub(super) fn record(&mut self, descriptor: &Descriptor) {
         let repository = &self.upload.repository;
         if self.record.is_none() && descriptor.size >= RECORDED_SIZE {
             let uploads = &repository.shared().uploads;
             self.record = uploads.open(repository.repository(), &descriptor.digest);
-            self.store_progress();
+            self.store_location();
         }
     }
 
-    /// Writes the session's URL and offset to its record, if it has one.
-    pub(super) fn store_progress(&self) {
-        if let Some(record) = &self.record {
-            record.store(self.upload.location(), self.upload.offset());
-        }
+    /// Writes the session's URL to its record, if it has one. The URL may change with each request.
+    pub(super) fn store_location(&mut self) {
+        // Without a record, no later push can continue the session, so a drop cancels it.
+        self.record = self.record.take().and_then(|record| record.store(self.upload.location()));
     }
 
-    /// Drops the session without cancelling it, because it is complete or no longer exists.
+    /// Drops the session without canceling it, because it is complete or no longer exists.
     pub(super) fn forget(mut self) {
         self.close();
     }
@@ -456,6 +469,7 @@ impl Session {
         drop(self.upload.cancellation().await);
     }
 
+    /// Marks the session as closed, and removes its record.
     fn close(&mut self) {
         self.open = false;
         if let Some(record) = self.record.take() {
@@ -463,7 +477,7 @@ impl Session {
         }
     }
 
-    /// Drops the session. A later process continues it if it is recorded. Otherwise, it is cancelled.
+    /// Drops the session. A later push continues it if it is recorded. Otherwise, it is canceled.
     pub(super) async fn leave(self) {
         if self.record.is_none() {
             self.cancel().await;
@@ -482,7 +496,7 @@ impl Drop for Session {
     }
 }
 
-/// 1 MiB: a smaller blob is sent again as fast as its session is queried.
+/// 1 MiB: sending a smaller blob again takes about as long as querying its session.
 const RECORDED_SIZE: u64 = 1 << 20;
 const OCI_CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");

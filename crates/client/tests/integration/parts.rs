@@ -29,7 +29,7 @@ struct Setting {
 impl Setting {
     async fn new() -> Self {
         let (address, _stop) = start(Registry::builder().memory()).await;
-        let content = Bytes::from(random::bytes(7, SIZE));
+        let content = random::bytes(7, SIZE);
         let descriptor = blob(&content);
         let direct = quick().build().repository(&format!("{address}/a/b").parse().unwrap());
         direct.push_blob(&descriptor, content.clone().into()).await.unwrap();

@@ -27,7 +27,7 @@ struct Setting {
 impl Setting {
     async fn new() -> Self {
         let (address, _stop) = start(Registry::builder().memory()).await;
-        let content = Bytes::from(random::bytes(7, SIZE));
+        let content = random::bytes(7, SIZE);
         let descriptor = blob(&content);
         let folder = tempfile::tempdir().unwrap();
         Self { proxy: FaultProxy::start(address).await, _stop, folder, content, descriptor }
@@ -86,7 +86,10 @@ async fn a_push_continues_the_session_of_an_interrupted_client() {
     assert_eq!(setting.records(), 1);
     let before = setting.proxy.requests().len();
     assert_eq!(setting.push().await.unwrap(), Pushed::Sent);
-    assert_eq!(setting.requests(before), ["GET session", "PUT session"]);
+    assert_eq!(setting.requests(before), ["GET session", "HEAD blob", "PUT session"]);
+    let last = setting.proxy.requests().pop().unwrap();
+    let range = last.header("content-range").unwrap();
+    assert!(range.ends_with(&format!("-{}", SIZE - 1)) && !range.starts_with("0-"), "{range}");
     assert_eq!(setting.records(), 0);
     setting.check().await;
 }
@@ -125,7 +128,7 @@ async fn a_blob_is_sent_again_if_the_continued_session_has_wrong_content() {
 }
 
 #[tokio::test]
-async fn a_session_is_kept_if_the_registry_fails_and_cancelled_if_it_refuses() {
+async fn a_session_is_kept_if_the_registry_fails_and_canceled_if_it_refuses() {
     let setting = Setting::new().await;
     setting.proxy.inject("PUT", "/uploads/", 99, Fault::Reply(503, Vec::new()));
     let e = setting.push().await.unwrap_err();
@@ -165,9 +168,9 @@ async fn a_stream_that_cannot_be_read_again_is_not_recorded() {
 
 #[tokio::test]
 async fn a_registry_that_accepts_a_large_blob_and_does_not_have_it_is_an_error() {
-    let content = Bytes::from(random::bytes(7, SIZE));
+    let content = random::bytes(7, SIZE);
     let large = blob(&content);
-    for (stored, clause) in [(None, "no such blob"), (Some(SIZE - 1), "bytes")] {
+    for (stored, clause) in [(None, "does not have it"), (Some(SIZE - 1), "states a size of")] {
         let server = Script::start().await;
         let begun = Exchange::new("POST", "/v2/a/b/blobs/uploads/").answer(202);
         server.expect(begun.header("location", "/v2/u/1"));

@@ -146,10 +146,9 @@ impl BlobBody {
             None => stream,
         })
     }
-}
 
-impl BlobBody {
-    /// Opens the body after the bytes that `verifier` has seen. The blob is verified as a whole.
+    /// Opens the rest of the body after the bytes that `verifier` has seen. The reader verifies the
+    /// whole blob.
     ///
     /// # Errors
     /// Same as [`open`](Self::open).
@@ -159,7 +158,8 @@ impl BlobBody {
         verifier: Verifier,
     ) -> Result<BlobReader> {
         let rest = match verifier.seen() {
-            all if all == descriptor.size => BlobStream::new(stream::empty()),
+            0 => return self.open(descriptor).await,
+            seen if seen == descriptor.size => BlobStream::new(stream::empty()),
             offset => self.open_at(descriptor, offset).await?,
         };
         let side = matches!(self.body, Body::Source(_)).then_some(Side::Source);

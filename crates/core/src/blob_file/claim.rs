@@ -4,23 +4,19 @@
 //! lock when the process ends, even after `kill -9`. Whoever can lock a temporary file therefore
 //! knows that it is abandoned.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
-
-use super::partial::partial_blob;
-use crate::digest::Digest;
 
 /// The result of an attempt to lock a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// The file is locked until this process closes it.
+    /// This handle has locked the file, until it and its clones are closed.
     Ours,
     /// Another writer has locked the file.
     Taken,
     /// The path no longer refers to this file.
     Gone,
-    /// The file system does not support locks.
+    /// The file cannot be locked, as on Windows and on network file systems.
     Unknown,
 }
 
@@ -28,14 +24,14 @@ pub(super) enum Claim {
 ///
 /// On Windows, a lock would also exclude the other handles of this process, so no file is locked.
 pub(super) fn claim(file: &File, path: &Path) -> Claim {
-    if cfg!(not(unix)) {
+    if cfg!(not(unix)) || may_be_remote(file) {
         return Claim::Unknown;
     }
     match file.try_lock() {
         Ok(()) if is_at(file, path) => Claim::Ours,
         Ok(()) => Claim::Gone,
-        Err(std::fs::TryLockError::WouldBlock) => Claim::Taken,
-        Err(std::fs::TryLockError::Error(_)) => Claim::Unknown,
+        Err(TryLockError::WouldBlock) => Claim::Taken,
+        Err(TryLockError::Error(_)) => Claim::Unknown,
     }
 }
 
@@ -43,7 +39,7 @@ pub(super) fn claim(file: &File, path: &Path) -> Claim {
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
+    match (file.metadata(), std::fs::metadata(path)) {
         (Ok(open), Ok(current)) => (open.dev(), open.ino()) == (current.dev(), current.ino()),
         _ => false,
     }
@@ -55,56 +51,35 @@ pub(crate) fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Removes a temporary file if its writer is dead. Keeps the first bytes of a blob for a week, so
-/// that a later writer can continue there, unless the blob `exists` by now. Ignores errors.
-///
-/// - `now`: the time of the clock that sets the times of files in the folder.
-pub(crate) fn remove_abandoned(path: &Path, now: SystemTime, exists: impl Fn(&Digest) -> bool) {
-    let Ok(file) = super::open(path) else { return };
-    let keep_for = match (claim(&file, path), partial_blob(path)) {
-        (Claim::Ours, Some(digest)) if !exists(&digest) => Duration::from_secs(7 * DAY),
-        (Claim::Ours, _) => Duration::ZERO,
-        // Without locks, a file is abandoned if it is older than any usual transfer.
-        (Claim::Unknown, _) => Duration::from_secs(DAY),
-        (Claim::Taken | Claim::Gone, _) => return,
-    };
-    let modified = file.metadata().and_then(|metadata| metadata.modified());
-    let age = modified.ok().and_then(|modified| now.duration_since(modified).ok());
-    if keep_for.is_zero() || age.is_some_and(|age| age > keep_for) {
-        tracing::debug!(path = %path.display(), "removing a temporary file of a dead writer");
-        std::fs::remove_file(path).ok();
+/// Returns true for a file system on which a lock may exclude only the processes of this machine, so
+/// that it would not protect the file from writers on other machines.
+#[cfg(target_os = "linux")]
+fn may_be_remote(file: &File) -> bool {
+    /// NFS, SMB, CIFS, FUSE, 9P, Lustre, AFS, Ceph and GPFS, from the Linux manual page statfs(2) and
+    /// the sources of these file systems.
+    const REMOTE: [u64; 9] = [
+        0x6969,
+        0xfe53_4d42,
+        0xff53_4d42,
+        0x6573_5546,
+        0x0102_1997,
+        0x0bd0_0bd0,
+        0x5346_414f,
+        0x00c3_6400,
+        0x4750_4653,
+    ];
+    match rustix::fs::fstatfs(file) {
+        // The sign and the size of the field depend on the platform.
+        Ok(found) => REMOTE.contains(&(found.f_type as u64 & 0xffff_ffff)),
+        Err(_) => true,
     }
 }
 
-const DAY: u64 = 24 * 60 * 60;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::blob_file::{TEMP_PREFIX, TempFile};
-
-    #[cfg(unix)]
-    #[test]
-    fn a_temporary_file_is_removed_if_its_writer_is_dead() {
-        let folder = tempfile::tempdir().unwrap();
-        let now = SystemTime::now();
-        let _writer = TempFile::create(folder.path()).unwrap();
-        let alive = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-        let dead = folder.path().join(format!("{TEMP_PREFIX}abcdef"));
-        let digest = Digest::sha256(b"abc");
-        let partial = folder.path().join(format!("{TEMP_PREFIX}{}", digest.file_name()));
-        let remove_all = |now, blob_exists| {
-            for entry in std::fs::read_dir(folder.path()).unwrap() {
-                remove_abandoned(&entry.unwrap().path(), now, |_| blob_exists);
-            }
-            let exists = |path: &Path| path.exists();
-            (exists(&alive), exists(&dead), exists(&partial))
-        };
-        let write = || [&dead, &partial].map(|path| std::fs::write(path, "a").unwrap());
-        write();
-        assert_eq!(remove_all(now, false), (true, false, true));
-        assert_eq!(remove_all(now + Duration::from_secs(8 * DAY), false), (true, false, false));
-        write();
-        assert_eq!(remove_all(now, true), (true, false, false));
-    }
+#[cfg(not(target_os = "linux"))]
+fn may_be_remote(_: &File) -> bool {
+    false
 }
+
+/// Another writer may remove a temporary file before it is locked. This is rare, so more attempts
+/// than this mean that the file system does not behave as expected.
+pub(super) const ATTEMPTS: usize = 16;

@@ -4,10 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::claim::{Claim, claim, is_at};
+use super::claim::{ATTEMPTS, Claim, claim, is_at};
 use super::no_follow;
 
-/// A file with mode 0600 that only its writer uses, and that stays when the writer ends.
+/// A file that one writer at a time uses, and that stays when the writer ends. New files have mode
+/// 0600.
 ///
 /// Dropping the value, or the end of the process, releases the file to the next writer. An empty
 /// file is removed.
@@ -18,22 +19,19 @@ pub struct LockedFile {
 }
 
 impl LockedFile {
-    /// Opens a regular file, or creates it in an existing folder. Does not follow a symbolic link.
+    /// Opens a regular file of this user, or creates it in an existing folder. Does not follow a
+    /// symbolic link, and does not open a file that has other names.
     ///
-    /// Returns `None` if another writer uses the file, if the file cannot be opened, or if it cannot
-    /// be locked, as on Windows: two writers must never use the same file.
+    /// Returns `None` if another writer uses the file, or if the file cannot be opened or locked. On
+    /// Windows, no file can be locked.
     #[must_use]
     pub fn open(path: PathBuf) -> Option<Self> {
-        // The loop ends, because each repetition means that another writer has removed or renamed
-        // the file.
-        loop {
+        for _ in 0..ATTEMPTS {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);
             let file = private(no_follow(&mut options)).open(&path).ok()?;
             match claim(&file, &path) {
-                Claim::Ours if file.metadata().is_ok_and(|metadata| metadata.is_file()) => {
-                    return Some(Self { file, path });
-                }
+                Claim::Ours if is_own(&file) => return Some(Self { file, path }),
                 Claim::Gone => {}
                 Claim::Ours | Claim::Taken => return None,
                 Claim::Unknown => {
@@ -42,6 +40,7 @@ impl LockedFile {
                 }
             }
         }
+        None
     }
 
     /// Returns the open file.
@@ -56,12 +55,20 @@ impl LockedFile {
         &self.path
     }
 
-    /// Removes the file.
+    /// Returns true if the path still refers to the file.
+    pub(super) fn is_in_place(&self) -> bool {
+        is_at(&self.file, &self.path)
+    }
+
+    /// Removes the file, unless the path refers to another file by now.
     ///
     /// # Errors
     /// The error of the system.
-    pub fn remove(&self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+    pub fn remove(self) -> io::Result<()> {
+        match self.is_in_place() {
+            true => std::fs::remove_file(&self.path),
+            false => Ok(()),
+        }
     }
 }
 
@@ -76,6 +83,20 @@ fn remove_if_empty(file: &File, path: &Path) {
     if is_empty && is_at(file, path) {
         std::fs::remove_file(path).ok();
     }
+}
+
+/// Returns true for a regular file that belongs to this user and has only one name. Another user
+/// could change any other file under its final name, and a change would affect its other names.
+#[cfg(unix)]
+fn is_own(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let user = rustix::process::geteuid().as_raw();
+    file.metadata().is_ok_and(|found| found.is_file() && found.nlink() == 1 && found.uid() == user)
+}
+
+#[cfg(not(unix))]
+fn is_own(file: &File) -> bool {
+    file.metadata().is_ok_and(|found| found.is_file())
 }
 
 #[cfg(unix)]

@@ -2,9 +2,11 @@
 //! renamed.
 //!
 //! Layouts and the registry create their files with this module, except locks, links and unfinished
-//! uploads. A file that this module creates is complete under its final name, even after `kill -9`
-//! and power loss. Async functions do blocking work on blocking threads.
+//! uploads. A file is complete under its final name, even after `kill -9` and power loss. The
+//! exception is [`LockedFile`], which its owner changes in place. A lock shows whether the writer of
+//! a temporary file is alive. Async functions read and write content on blocking threads.
 
+mod abandoned;
 mod claim;
 mod locked_file;
 mod partial;
@@ -20,7 +22,8 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 
-pub(crate) use self::claim::{is_at, remove_abandoned};
+pub(crate) use self::abandoned::remove_file as remove_abandoned;
+pub(crate) use self::claim::is_at;
 pub use self::locked_file::LockedFile;
 use self::partial::PartialBlob;
 pub use self::spooled::Spooled;
@@ -57,14 +60,14 @@ pub async fn write(
     run_blocking(move || temp.name(&path)).await
 }
 
-/// Writes a blob to `path`, as [`write`](fn@write) does, but continues where an interrupted writer
-/// of the blob stopped.
+/// Writes a blob to `path`, as [`write`](fn@write) does, but continues where an earlier writer of the
+/// blob stopped.
 ///
 /// The bytes are collected in a file in `folder` whose name is derived from the digest. If the
-/// writer ends before the blob is complete, even by `kill -9`, this file stays, and the next call
-/// reads it and requests only the rest of the blob. A lock prevents that two writers use the same
-/// file: while another writer has it, and for a blob of less than 1 MiB or a body that cannot be
-/// opened at an offset, this is the same as [`write`](fn@write).
+/// writer ends before the blob is complete, even by `kill -9`, this file stays. The next call reads
+/// it and requests only the rest of the blob. A lock prevents two writers from using the same file.
+/// While another writer uses it, this function does the same as [`write`](fn@write). The same
+/// applies to a blob of less than 1 MiB, and to a body that cannot be opened at an offset.
 ///
 /// # Errors
 /// Same as [`write`](fn@write), but the bytes stay, unless they do not match the descriptor.
@@ -97,40 +100,46 @@ pub(crate) async fn write_resumably(
 /// the thread writes.
 ///
 /// - `path`: the path to name in errors.
+///
+/// # Cancellation
+/// Dropping the future does not stop the thread: it writes the chunks that it has received.
 async fn write_chunks(
     mut file: File,
     path: &Path,
-    mut chunks: impl Stream<Item = Result<Bytes>> + Send + Unpin,
+    chunks: impl Stream<Item = Result<Bytes>> + Send + Unpin,
 ) -> Result<()> {
     let (sender, mut receiver) = mpsc::channel::<Vec<Bytes>>(AHEAD);
     let path = path.to_owned();
-    let written = tokio::task::spawn_blocking(move || {
+    let write = move || {
+        let at = |e| Error::io(&path, e);
         while let Some(batch) = receiver.blocking_recv() {
-            batch.iter().try_for_each(|chunk| file.write_all(chunk))?;
+            batch.iter().try_for_each(|chunk| file.write_all(chunk)).map_err(at)?;
         }
-        Ok(())
-    });
-    let sent = async {
-        // The thread is woken once per batch, because a wake-up takes longer than a small write.
-        let (mut batch, mut size) = (Vec::new(), 0);
-        while let Some(chunk) = chunks.try_next().await? {
-            size += chunk.len();
-            batch.push(chunk);
-            if size >= CHUNK_SIZE {
-                size = 0;
-                if sender.send(std::mem::take(&mut batch)).await.is_err() {
-                    break;
-                }
-            }
-        }
-        // Sending fails only if the thread has ended. Its result is returned below.
-        sender.send(batch).await.ok();
         Ok(())
     };
-    let sent = sent.await;
-    drop(sender);
-    let written = written.await.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))?;
-    sent.and(written.map_err(|e: io::Error| Error::io(&path, e)))
+    let (sent, written) = tokio::join!(send_in_batches(chunks, sender), run_blocking(write));
+    sent.and(written)
+}
+
+/// Sends the chunks of a stream to a thread, until the stream or the thread ends. The thread is
+/// woken once per batch, because a wake-up takes longer than a small write.
+async fn send_in_batches(
+    mut chunks: impl Stream<Item = Result<Bytes>> + Unpin,
+    thread: mpsc::Sender<Vec<Bytes>>,
+) -> Result<()> {
+    let (mut batch, mut size) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.try_next().await? {
+        size += chunk.len();
+        batch.push(chunk);
+        if size >= CHUNK_SIZE {
+            size = 0;
+            if thread.send(std::mem::take(&mut batch)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    thread.send(batch).await.ok();
+    Ok(())
 }
 
 /// Writes a small file atomically, and replaces an existing file.
@@ -259,7 +268,7 @@ pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     let path = path.to_owned();
     let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
     run_blocking(move || match open(&path) {
-        Ok(file) => verify_now(&path, file, verifier),
+        Ok(file) => verify_now(&path, &file, verifier),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Ok(false),
         Err(e) => Err(e),
     })
@@ -295,17 +304,40 @@ pub async fn describe(
     .await
 }
 
-fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<bool> {
+fn verify_now(path: &Path, file: &File, mut verifier: Verifier) -> Result<bool> {
+    match hash(path, file, &mut verifier) {
+        Ok(()) => Ok(verifier.finish().is_ok()),
+        Err(e) if e.kind() == ErrorKind::SizeMismatch => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads the rest of an open file into a verifier.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path; [`SizeMismatch`](ErrorKind::SizeMismatch) if the file is
+/// too large.
+fn hash(path: &Path, mut file: &File, verifier: &mut Verifier) -> Result<()> {
     let mut buffer = vec![0; CHUNK_SIZE];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(verifier.finish().is_ok()),
-            Ok(n) if verifier.update(&buffer[..n]).is_err() => return Ok(false),
-            Ok(_) => {}
+            Ok(0) => return Ok(()),
+            Ok(n) => verifier.update(&buffer[..n])?,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Error::io(path, e)),
         }
     }
+}
+
+/// Creates a folder and its missing parents with access for the user only.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path.
+pub fn create_private_folder(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder).map_err(|e| Error::io(folder, e))
 }
 
 /// Returns the current time of the clock that sets the times of files in a folder. For a remote
@@ -332,11 +364,11 @@ pub fn inode(_: &Metadata) -> u64 {
     0
 }
 
-/// Returns true if this is the name of a temporary file. A writer that was killed leaves such files
-/// behind.
+/// Returns true if this is the name of a temporary file or folder. A writer that was killed leaves
+/// such files behind.
 #[must_use]
 pub fn is_temporary(file_name: &str) -> bool {
-    file_name.starts_with(TEMP_PREFIX)
+    file_name.starts_with(TEMP_PREFIX) || temp_folder::is_name(file_name)
 }
 
 /// Returns the folder of a file. For a bare file name, this is the current folder.
@@ -368,12 +400,12 @@ fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// 1 MiB: a smaller blob is sent again as fast as its first bytes are read.
+/// 1 MiB: fetching a smaller blob again takes about as long as resuming it.
 const RESUMABLE_SIZE: u64 = 1 << 20;
 /// The number of batches that wait for the thread that writes them.
 const AHEAD: usize = 2;
-/// The prefix of the names of temporary files and folders.
-pub const TEMP_PREFIX: &str = ".partial-";
+/// The prefix of the names of temporary files.
+pub(crate) const TEMP_PREFIX: &str = ".partial-";
 
 #[cfg(test)]
 mod tests {

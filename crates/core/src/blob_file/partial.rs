@@ -1,27 +1,30 @@
 //! The first bytes of a blob, which stay when their writer ends, so that the next writer of the
 //! blob continues there.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::locked_file::LockedFile;
-use super::temp_file::{TempFile, make_readable};
-use super::{TEMP_PREFIX, parent, write_chunks};
-use crate::blob::{BlobBody, CHUNK_SIZE};
+use super::temp_file::{TempFile, publish};
+use super::{TEMP_PREFIX, hash, parent, write_chunks};
+use crate::blob::BlobBody;
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Verifier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::run_blocking::run_blocking;
 
 /// A file for the first bytes of a blob, whose name is derived from the digest.
-pub(super) struct PartialBlob(LockedFile);
+pub(super) struct PartialBlob {
+    file: LockedFile,
+}
 
 impl PartialBlob {
     /// Opens or creates the file for a blob in `folder`.
     ///
     /// Returns `None` if another writer is writing the blob, or if the file cannot be locked.
     pub(super) fn open(folder: &Path, digest: &Digest) -> Option<Self> {
-        LockedFile::open(folder.join(format!("{TEMP_PREFIX}{}", digest.file_name()))).map(Self)
+        let path = folder.join(format!("{TEMP_PREFIX}{}", digest.file_name()));
+        Some(Self { file: LockedFile::open(path)? })
     }
 
     /// Completes the blob, continuing after the bytes that are in the file.
@@ -34,12 +37,13 @@ impl PartialBlob {
         descriptor: &Descriptor,
         body: &mut BlobBody,
     ) -> Result<()> {
-        let kept = self.verified_so_far(descriptor).await?;
+        let kept = self.hash_kept(descriptor).await?;
         let is_resumed = kept.seen() > 0;
         match self.write(descriptor, kept, body).await {
-            // The bytes in the file may be damaged, for example after a power failure.
-            Err(e) if is_resumed && is_mismatch(&e) => {
-                tracing::debug!(path = %self.0.path().display(), error = %e, "starting the blob again");
+            // The bytes in the file may be damaged, for example after a power failure. Some servers
+            // refuse all requests for a part of a blob.
+            Err(e) if is_resumed && (is_mismatch(&e) || refuses_ranges(&e)) => {
+                tracing::debug!(path = %self.file.path().display(), error = %e, "starting the blob again");
                 let fresh = Verifier::new(&descriptor.digest, descriptor.size)?;
                 self.write(descriptor, fresh, body).await
             }
@@ -54,47 +58,35 @@ impl PartialBlob {
         verifier: Verifier,
         body: &mut BlobBody,
     ) -> Result<()> {
-        let at = |e| Error::io(self.0.path(), e);
+        let at = |e| Error::io(self.file.path(), e);
         let offset = verifier.seen();
-        self.0.file().set_len(offset).map_err(at)?;
-        let mut file = self.0.file().try_clone().map_err(at)?;
+        self.file.file().set_len(offset).map_err(at)?;
+        let mut file = self.file.file().try_clone().map_err(at)?;
         file.seek(SeekFrom::Start(offset)).map_err(at)?;
-        let reader = match offset {
-            0 => body.open(descriptor).await,
-            _ => body.open_after(descriptor, verifier).await,
-        };
-        let written = match reader {
-            Ok(reader) => write_chunks(file, self.0.path(), reader).await,
+        let written = match body.open_after(descriptor, verifier).await {
+            Ok(reader) => write_chunks(file, self.file.path(), reader).await,
             Err(e) => Err(e),
         };
         if written.as_ref().is_err_and(is_mismatch) {
-            self.0.file().set_len(0).map_err(at)?;
+            self.file.file().set_len(0).map_err(at)?;
         }
         written
     }
 
-    /// Reads the bytes in the file into a verifier.
-    async fn verified_so_far(&self, descriptor: &Descriptor) -> Result<Verifier> {
-        let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
-        let at = |e| Error::io(self.0.path(), e);
-        let size = self.0.file().metadata().map_err(at)?.len();
-        if size > descriptor.size {
-            return Ok(verifier);
-        }
-        let (mut file, path) = (self.0.file().try_clone().map_err(at)?, self.0.path().to_owned());
+    /// Hashes the bytes in the file. A file that is larger than the blob counts as empty.
+    async fn hash_kept(&self, descriptor: &Descriptor) -> Result<Verifier> {
+        let (file, path) = (self.file.file().try_clone(), self.file.path().to_owned());
+        let (digest, size) = (descriptor.digest.clone(), descriptor.size);
         run_blocking(move || {
             let at = |e| Error::io(&path, e);
-            file.seek(SeekFrom::Start(0)).map_err(at)?;
-            let (mut verifier, mut buffer) = (verifier, vec![0; CHUNK_SIZE]);
-            while verifier.seen() < size {
-                match file.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(n) => verifier.update(&buffer[..n])?,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    Err(e) => return Err(at(e)),
-                }
+            let mut file = file.map_err(at)?;
+            file.rewind().map_err(at)?;
+            let mut verifier = Verifier::new(&digest, size)?;
+            match hash(&path, &file, &mut verifier) {
+                Ok(()) => Ok(verifier),
+                Err(e) if is_mismatch(&e) => Verifier::new(&digest, size),
+                Err(e) => Err(e),
             }
-            Ok(verifier)
         })
         .await
     }
@@ -102,17 +94,23 @@ impl PartialBlob {
     /// Syncs the file and renames it to `path`. The name is durable once its folder is synced.
     pub(super) fn name(self, path: &Path) -> Result<()> {
         let at = |e| Error::io(path, e);
-        make_readable(self.0.file()).map_err(at)?;
-        self.0.file().sync_all().map_err(at)?;
-        match std::fs::rename(self.0.path(), path) {
-            // The folder of the blobs is on another file system.
-            Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
+        publish(self.file.file()).map_err(at)?;
+        let renamed = match self.file.is_in_place() {
+            true => std::fs::rename(self.file.path(), path),
+            // Another program removed or replaced the name.
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        match renamed {
+            // The folder of the blobs may be on another file system.
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::NotFound) =>
+            {
                 let mut copy = TempFile::create(parent(path)?)?;
-                let mut file = self.0.file();
-                file.seek(SeekFrom::Start(0)).map_err(at)?;
+                let mut file = self.file.file();
+                file.rewind().map_err(at)?;
                 io::copy(&mut file, &mut copy).map_err(at)?;
                 copy.name(path)?;
-                self.0.remove().map_err(at)
+                self.file.remove().map_err(at)
             }
             renamed => renamed.map_err(at),
         }
@@ -120,10 +118,14 @@ impl PartialBlob {
 }
 
 /// Returns the digest of the blob whose first bytes a file has, if the name of the file states it.
-pub(super) fn partial_blob(path: &Path) -> Option<Digest> {
+pub(super) fn digest_of(path: &Path) -> Option<Digest> {
     let name = path.file_name()?.to_str()?.strip_prefix(TEMP_PREFIX)?;
     let (algorithm, hex) = name.split_once('-')?;
     Digest::parse(&format!("{algorithm}:{hex}")).ok()
+}
+
+fn refuses_ranges(error: &Error) -> bool {
+    matches!(error.status(), Some(400 | 403 | 405 | 501)) || error.kind() == ErrorKind::Unsupported
 }
 
 fn is_mismatch(error: &Error) -> bool {
@@ -150,7 +152,7 @@ mod tests {
     impl Case {
         fn new() -> Self {
             let content: Vec<u8> =
-                (0..RESUMABLE_SIZE as usize + 100).map(|i| (i * 31 >> 4) as u8).collect();
+                (0..RESUMABLE_SIZE as usize + 100).map(|i| ((i * 31) >> 4) as u8).collect();
             let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
             Self { folder: tempfile::tempdir().unwrap(), content, descriptor }
         }
@@ -179,7 +181,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_blob_continues_after_the_bytes_of_a_dead_writer() {
+    async fn a_blob_continues_after_the_bytes_of_an_earlier_writer() {
         for kept in [1, 1000, RESUMABLE_SIZE as usize + 99] {
             let case = Case::new();
             std::fs::write(case.partial(), &case.content[..kept]).unwrap();
@@ -199,7 +201,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn damaged_bytes_of_a_dead_writer_are_replaced() {
+    async fn damaged_bytes_of_an_earlier_writer_are_replaced() {
         let case = Case::new();
         let too_long = [&case.content[..], b"x"].concat();
         let mut damaged = case.content[..1000].to_vec();
@@ -248,6 +250,33 @@ mod tests {
         let e = write_resumably(&path, case.folder.path(), &case.descriptor, &mut body).await;
         assert_eq!(e.unwrap_err().kind(), ErrorKind::Unsupported);
         assert!(case.files().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_with_another_name_is_not_changed() {
+        let case = Case::new();
+        let other = case.folder.path().join("other");
+        std::fs::write(&other, "other").unwrap();
+        std::fs::hard_link(&other, case.partial()).unwrap();
+        case.write(&case.content).await.0.unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"other");
+        assert_eq!(std::fs::read(case.folder.path().join("blob")).unwrap(), case.content);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_complete_file_gets_its_final_name_even_if_its_own_name_was_replaced() {
+        let case = Case::new();
+        let partial = PartialBlob::open(case.folder.path(), &case.descriptor.digest).unwrap();
+        let mut body = BlobBody::from(Bytes::from(case.content.clone()));
+        partial.complete(&case.descriptor, &mut body).await.unwrap();
+        std::fs::remove_file(case.partial()).unwrap();
+        std::fs::write(case.partial(), "other").unwrap();
+        let path = case.folder.path().join("blob");
+        partial.name(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), case.content);
+        assert_eq!(std::fs::read(case.partial()).unwrap(), b"other");
     }
 
     #[cfg(unix)]

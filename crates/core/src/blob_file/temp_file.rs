@@ -6,13 +6,12 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::claim::{Claim, claim};
+use super::claim::{ATTEMPTS, Claim, claim};
 use super::{TEMP_PREFIX, parent, sync_folder};
 use crate::error::{Error, Result};
 
-/// A new file with a random name and mode 0600, which is locked while its writer is alive, and
-/// removed on drop. The file gets its final
-/// name only when its content is complete.
+/// A new file with a random name and mode 0600. It is locked while its writer is alive, and removed
+/// on drop. It gets its final name only when its content is complete.
 #[derive(Debug)]
 pub struct TempFile {
     file: NamedTempFile,
@@ -26,13 +25,15 @@ impl TempFile {
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the folder.
     pub fn create(folder: &Path) -> Result<Self> {
+        let mut attempts = 0;
         loop {
             let file = tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(folder);
             let file = file.map_err(|e| Error::io(folder, e))?;
-            // Before it is locked, the file looks like one of a dead writer, and may be removed.
+            attempts += 1;
+            // Until it is locked, the file looks abandoned, and another writer may remove it.
             match claim(file.as_file(), file.path()) {
-                Claim::Ours | Claim::Unknown => return Ok(Self { file, private: false }),
-                Claim::Taken | Claim::Gone => {}
+                Claim::Taken | Claim::Gone if attempts < ATTEMPTS => {}
+                _ => return Ok(Self { file, private: false }),
             }
         }
     }
@@ -82,10 +83,10 @@ impl TempFile {
 
     fn sync(&self, path: &Path) -> Result<()> {
         let at = |e| Error::io(path, e);
-        if !self.private {
-            make_readable(self.file.as_file()).map_err(at)?;
+        match self.private {
+            true => self.file.as_file().sync_all().map_err(at),
+            false => publish(self.file.as_file()).map_err(at),
         }
-        self.file.as_file().sync_all().map_err(at)
     }
 }
 
@@ -99,15 +100,20 @@ impl Write for TempFile {
     }
 }
 
-/// Makes a file readable by all users with access to its folder. Temporary files are created
-/// private.
+/// Makes a file readable by all users with access to its folder, and syncs it. Temporary files are
+/// created private.
+pub(super) fn publish(file: &File) -> io::Result<()> {
+    make_readable(file)?;
+    file.sync_all()
+}
+
 #[cfg(unix)]
-pub(super) fn make_readable(file: &File) -> io::Result<()> {
+fn make_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-pub(super) fn make_readable(_: &File) -> io::Result<()> {
+fn make_readable(_: &File) -> io::Result<()> {
     Ok(())
 }

@@ -50,8 +50,8 @@ impl Run {
         let permits = if is_small { &self.small_requests } else { &self.large_blobs };
         let _permit = permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
-        let read = Arc::new(AtomicU64::new(0));
-        let body = || self.body_of(blob, &read);
+        let first = Arc::new(AtomicU64::new(size));
+        let body = || self.body_of(blob, &first);
         let pushed = match self.step(blob) {
             Step::LeaveOut => {
                 tally.count(|t| t.blobs_left_out += 1);
@@ -74,8 +74,7 @@ impl Run {
                 (self.observer)(&CopyEvent::Mounted { digest, size, from: from.clone() });
             }
             (Pushed::Mounted, None) | (Pushed::Sent, _) => {
-                // Bytes that were not read had arrived before, in an interrupted copy.
-                let resumed = size.saturating_sub(read.load(Ordering::Relaxed));
+                let resumed = first.load(Ordering::Relaxed);
                 tally.count(|t| {
                     t.blobs_sent += 1;
                     t.bytes_sent += size - resumed;
@@ -94,13 +93,14 @@ impl Run {
 
     /// Returns a body that reads the blob from the source and reports its progress.
     ///
-    /// - `read`: counts the bytes that are read.
-    fn body_of(&self, blob: &Descriptor, read: &Arc<AtomicU64>) -> BlobBody {
+    /// - `first`: becomes the offset of the first byte that is read. An interrupted copy transferred
+    ///   the bytes before.
+    fn body_of(&self, blob: &Descriptor, first: &Arc<AtomicU64>) -> BlobBody {
         let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
-        let read = Arc::clone(read);
+        let first = Arc::clone(first);
         BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {
             let Progress { chunk: bytes, done, .. } = progress;
-            read.fetch_add(bytes, Ordering::Relaxed);
+            first.fetch_min(done - bytes, Ordering::Relaxed);
             observer(&CopyEvent::Progress { digest: digest.clone(), bytes, done });
         })
     }

@@ -126,10 +126,10 @@ pub struct CopyStats {
     pub blobs_held: u64,
     /// Blobs that were left out because they may not be redistributed.
     pub blobs_left_out: u64,
-    /// The bytes of the blobs that were sent. Bytes that were sent again after a failure count
-    /// once.
+    /// The bytes of these blobs that this copy sent. Bytes that were sent again after a failure
+    /// count once.
     pub bytes_sent: u64,
-    /// The bytes of the same blobs that an interrupted copy had sent before.
+    /// The bytes of these blobs that the target already had from interrupted copies.
     pub bytes_resumed: u64,
 }
 

@@ -148,7 +148,7 @@ impl Copier {
     ///
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side). Content that was
-    /// already copied stays at the target, so a second run resumes from there.
+    /// already copied stays at the target, so a second run copies only the rest.
     pub async fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
         Arc::clone(&self.run).copy(selector.clone(), tag.cloned()).await
     }

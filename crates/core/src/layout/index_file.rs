@@ -1,14 +1,13 @@
 //! Reads and updates the two documents of a layout, `oci-layout` and `index.json`.
 
-use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::leftovers;
 use super::lock::lock;
 use crate::blob_file;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Index;
 
@@ -46,12 +45,6 @@ pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
     })
 }
 
-/// Returns the path of a blob.
-pub(super) fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
-    // Both parts match the digest grammar, so they contain no path separator and no `..`.
-    root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
-}
-
 /// Changes `index.json`: takes the lock, reads the file, changes the index, writes a temporary file
 /// and renames it. An unchanged index is not written.
 pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>) -> Result<()> {
@@ -65,7 +58,8 @@ pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>)
     write(root, &index)
 }
 
-/// Creates a layout in the folder, unless the folder is already a layout.
+/// Creates a layout in the folder, unless the folder is already a layout. Removes abandoned temporary
+/// files.
 pub(super) fn create(root: &Path) -> Result<()> {
     blob_file::create_folder(root)?;
     let marker = root.join(MARKER);
@@ -79,7 +73,7 @@ pub(super) fn create(root: &Path) -> Result<()> {
     check_marker(root)?;
     blob_file::create_folder(&root.join("blobs").join("sha256"))?;
     let _lock = lock(&marker)?;
-    remove_leftovers(root);
+    leftovers::remove(root);
     match root.join(INDEX).exists() {
         true => Ok(()),
         false => write(root, &Index::new(Vec::new())),
@@ -141,31 +135,6 @@ fn refuse_foreign(root: &Path) -> Result<()> {
 fn write(root: &Path, index: &Index) -> Result<()> {
     let content = serde_json::to_vec_pretty(index).map_err(unwritable)?;
     blob_file::replace_now(&root.join(INDEX), &content)
-}
-
-/// Removes temporary files that killed writers left behind. Ignores errors.
-fn remove_leftovers(root: &Path) {
-    let leftovers = leftovers(root);
-    if let Ok(now) = blob_file::time_at(root) {
-        let exists = |digest: &Digest| blob_path(root, digest).exists();
-        leftovers.iter().for_each(|path| blob_file::remove_abandoned(path, now, exists));
-    }
-}
-
-fn leftovers(root: &Path) -> Vec<PathBuf> {
-    let files = |folder: &Path| {
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect()
-    };
-    let mut folders: Vec<PathBuf> = files(&root.join("blobs"));
-    folders.push(root.to_owned());
-    let is_temporary = |path: &PathBuf| {
-        path.file_name().and_then(OsStr::to_str).is_some_and(blob_file::is_temporary)
-    };
-    folders
-        .iter()
-        .flat_map(|folder| -> Vec<PathBuf> { files(folder) })
-        .filter(is_temporary)
-        .collect()
 }
 
 fn unwritable(e: serde_json::Error) -> Error {

@@ -20,10 +20,12 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
     let (start, mut is_reported) = (Instant::now(), false);
     loop {
         let file = File::open(marker).map_err(|e| Error::io(marker, e))?;
-        match file.try_lock() {
-            // The file was replaced, so this lock does not exclude other writers. Lock the new
-            // file.
-            Ok(()) if !is_at(&file, marker) => {}
+        let locked = match file.try_lock() {
+            // The file was replaced, so this lock does not exclude other writers. Lock the new file.
+            Ok(()) if !is_at(&file, marker) => Err(TryLockError::WouldBlock),
+            locked => locked,
+        };
+        match locked {
             Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::Error(e)) => return Err(Error::io(marker, e)),
             Err(TryLockError::WouldBlock) if start.elapsed() < TIME_LIMIT => {

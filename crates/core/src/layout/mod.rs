@@ -5,6 +5,7 @@
 //! Manifests and whole blobs are verified when they are read, as in every store.
 
 mod index_file;
+mod leftovers;
 pub mod listing;
 mod lock;
 mod reading;
@@ -38,6 +39,9 @@ use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
 /// that is pushed to a tag replaces the entry with exactly this name. A manifest that is pushed
 /// without a tag is listed without a name, until an index that lists the manifest is pushed.
 ///
+/// An interrupted push of a blob of at least 1 MiB leaves the first bytes in a file `.partial-…` in
+/// the folder. The next push of the blob continues there.
+///
 /// Source: image-spec v1.1.1, "Image Layout".
 #[derive(Clone)]
 pub struct Layout {
@@ -66,7 +70,8 @@ impl Layout {
         .await
     }
 
-    /// Opens a layout. Creates the folder and the files of the layout if they are missing.
+    /// Opens a layout. Creates the folder and the files of the layout if they are missing. Removes
+    /// abandoned temporary files.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the folder holds other files but no layout;
@@ -153,13 +158,9 @@ impl Layout {
         .await
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
-        index_file::blob_path(&self.root, digest)
-    }
-
     /// Returns the path of a blob to be written, and creates its folder.
     async fn new_blob_path(&self, digest: &Digest) -> Result<PathBuf> {
-        let path = self.blob_path(digest);
+        let path = blob_path(&self.root, digest);
         if let Some(folder) = path.parent().map(Path::to_owned) {
             run_blocking(move || blob_file::create_folder(&folder)).await?;
         }
@@ -197,18 +198,18 @@ impl Layout {
         digest: Digest,
         media_type: Option<MediaType>,
     ) -> Result<RawManifest> {
-        let path = self.blob_path(&digest);
+        let path = blob_path(&self.root, &digest);
         let bytes = run_blocking(move || blob_file::read(&path, MANIFEST_LIMIT)).await?;
         RawManifest::new(bytes, media_type, digest)
     }
 
     fn read_listed(&self, entry: &Descriptor) -> Result<RawManifest> {
-        let bytes = blob_file::read(&self.blob_path(&entry.digest), MANIFEST_LIMIT)?;
+        let bytes = blob_file::read(&blob_path(&self.root, &entry.digest), MANIFEST_LIMIT)?;
         RawManifest::new(bytes, Some(entry.media_type.clone()), entry.digest.clone())
     }
 
     async fn delete_file(&self, digest: &Digest) -> Result<()> {
-        let path = self.blob_path(digest);
+        let path = blob_path(&self.root, digest);
         run_blocking(move || match std::fs::remove_file(&path) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -242,12 +243,12 @@ impl Source for Layout {
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
-        let stream = blob_file::stream(&self.blob_path(&descriptor.digest), 0).await?;
+        let stream = blob_file::stream(&blob_path(&self.root, &descriptor.digest), 0).await?;
         BlobReader::new(descriptor.clone(), stream)
     }
 
     async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
-        let path = self.blob_path(&descriptor.digest);
+        let path = blob_path(&self.root, &descriptor.digest);
         let size = self.blob_size(&descriptor.digest).await?;
         if range.start > range.end || size.is_some_and(|size| range.end > size) {
             let error = Error::outside(&range, size.unwrap_or_default());
@@ -258,7 +259,7 @@ impl Source for Layout {
     }
 
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        let path = self.blob_path(digest);
+        let path = blob_path(&self.root, digest);
         run_blocking(move || match blob_file::open(&path) {
             Ok(file) => file.metadata().map(|m| Some(m.len())).map_err(|e| Error::io(&path, e)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -303,7 +304,7 @@ impl Target for Layout {
     async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
         // Files can be damaged, so the content is verified.
-        let path = self.blob_path(&descriptor.digest);
+        let path = blob_path(&self.root, &descriptor.digest);
         let held = blob_file::verify(&path, descriptor).await?;
         Ok(if held { Presence::Partial } else { Presence::Absent })
     }
@@ -354,6 +355,11 @@ impl Delete for Layout {
         })
         .await
     }
+}
+
+fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
+    // Both parts match the digest grammar, so they contain no path separator and no `..`.
+    root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
 }
 
 impl fmt::Debug for Layout {

@@ -140,7 +140,7 @@ async fn a_damaged_blob_is_reported_as_absent_and_a_push_replaces_it() {
     let (_folder, layout) = layout().await;
     let content = Bytes::from_static(b"right");
     let descriptor = layout.push_bytes(MediaType::OCTET_STREAM, content.clone()).await.unwrap();
-    let path = layout.blob_path(&descriptor.digest);
+    let path = blob_path(layout.path(), &descriptor.digest);
     for damaged in ["", "righ", "wrong"] {
         std::fs::write(&path, damaged).unwrap();
         assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Presence::Absent);

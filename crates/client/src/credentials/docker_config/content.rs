@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{ErrorKind as IoErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-use longshore_core::blob_file::TempFile;
+use longshore_core::blob_file::{self, TempFile};
 use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 use serde_json::{Map, Value};
 
@@ -228,19 +228,8 @@ fn is_wildcard_of(key: &str, registry: &RegistryName) -> bool {
 /// only.
 pub(super) fn folder(path: &Path) -> Result<&Path> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_private(folder).map_err(|e| Error::io(path, e))?;
+    blob_file::create_private_folder(folder)?;
     Ok(folder)
-}
-
-#[cfg(unix)]
-fn create_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create_private(folder: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(folder)
 }
 
 const AUTHS: &str = "auths";
