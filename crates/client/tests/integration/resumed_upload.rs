@@ -114,17 +114,37 @@ async fn a_blob_is_sent_again_if_the_continued_session_has_wrong_content() {
     setting.proxy.inject("PUT", "/uploads/", 1, Fault::Reply(400, Vec::new()));
     let before = setting.proxy.requests().len();
     setting.push().await.unwrap();
-    let expected = [
-        "GET session",
-        "PUT session",
-        "DELETE session",
-        "HEAD blob",
-        "POST uploads",
-        "PUT session",
-    ];
-    assert_eq!(setting.requests(before)[..6], expected);
+    let continued = ["GET session", "HEAD blob", "PUT session", "DELETE session"];
+    let again = ["HEAD blob", "POST uploads", "PUT session"];
+    assert_eq!(setting.requests(before)[..7], [&continued[..], &again[..]].concat());
     assert_eq!(setting.records(), 0);
     setting.check().await;
+}
+
+#[tokio::test]
+async fn a_blob_that_exists_by_now_is_not_sent() {
+    let setting = Setting::new().await;
+    setting.interrupt(HALF).await;
+    let address = setting.proxy.address();
+    let other = quick().build().repository(&format!("{address}/a/b").parse().unwrap());
+    other.push_blob(&setting.descriptor, setting.content.clone().into()).await.unwrap();
+    let before = setting.proxy.requests().len();
+    assert_eq!(setting.push().await.unwrap(), Pushed::Existing);
+    assert_eq!(setting.requests(before), ["GET session", "HEAD blob", "DELETE session"]);
+    assert_eq!(setting.records(), 0);
+}
+
+#[tokio::test]
+async fn a_session_is_kept_if_the_registry_cannot_be_reached_anymore() {
+    let setting = Setting::new().await;
+    setting.proxy.inject("PUT", "/uploads/", 1, Fault::ResetRequest(HALF));
+    setting.proxy.inject("GET", "/uploads/", 99, Fault::Reply(503, Vec::new()));
+    setting.proxy.inject("HEAD", "/blobs/", 99, Fault::Reply(503, Vec::new()));
+    let repository = setting.repository();
+    let push = repository.push_blob(&setting.descriptor, setting.content.clone().into());
+    assert_eq!(push.await.unwrap_err().status(), Some(503));
+    assert_eq!(setting.records(), 1);
+    assert!(!setting.requests(0).contains(&"DELETE session".to_owned()));
 }
 
 #[tokio::test]
