@@ -1,5 +1,7 @@
 //! Options of every command.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::authentication::AuthenticationOptions;
@@ -25,6 +27,10 @@ pub(crate) struct Global {
     /// Log requests to stderr and show all causes of errors (-vv logs more).
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// Write all requests, without secrets and bodies, to this HAR file, which browsers can show.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) network: Network,

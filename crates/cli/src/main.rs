@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod selection;
 mod signal;
+mod trace;
 mod transfer;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 use crate::arguments::{Arguments, Command};
 use crate::context::Context;
 use crate::global::Global;
+use crate::trace::Trace;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_process().unwrap_or_else(|e| printable(e).exit());
@@ -71,6 +73,7 @@ const SECRET: [&str; 2] = ["--header", "--token-service"];
 
 fn run(arguments: Arguments) -> Result<()> {
     log(&arguments.global);
+    let trace = arguments.global.trace.as_deref().map(Trace::create).transpose()?;
     let runtime = runtime(&arguments.command)
         .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
     // A server handles signals itself and finishes its requests first.
@@ -78,7 +81,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let timeout = arguments.global.network.timeout().filter(|_| !serves);
     let is_transfer = is_transfer(&arguments.command);
     let result = runtime.block_on(async {
-        let context = Context::new(arguments.global);
+        let context = Context::new(arguments.global, trace);
         let work = dispatch::run(&context, arguments.command);
         let result = tokio::select! {
             // Signals are checked first, so that a command that waits for input can be interrupted.

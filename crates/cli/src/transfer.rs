@@ -1,11 +1,12 @@
-//! Options and output shared by copy, pull and push.
+//! Options and output shared by copy, pull and push, and the statistics of all transfers.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 
 use clap::Args;
 use longshore::{
-    CopyFailure, Digest, EscapedText, Location, Platform, Result, Tag, Transfer, TransferReport,
+    CopyFailure, Digest, EscapedText, Location, Platform, Result, Statistics, Tag, Transfer,
+    TransferReport,
 };
 use serde::Serialize;
 
@@ -61,10 +62,47 @@ impl Options {
 ///
 /// - `target`: the text that stands for all targets in the JSON result.
 pub(crate) async fn run(context: &Context, transfers: &[Transfer], target: String) -> Result<()> {
-    let outcome = Outcome { target, report: context.transfer(transfers).await? };
+    let report = context.transfer(transfers).await?;
+    let outcome = Outcome { target, report };
     outcome.say_failures();
-    context.output().report(&outcome)?;
+    report_with_statistics(context, &outcome)?;
     outcome.verdict()
+}
+
+/// Prints the result of a transfer: as JSON with the statistics of the client, or as text. Prints the
+/// number of requests on stderr after retries or with `--verbose`.
+pub(crate) fn report_with_statistics(context: &Context, result: &impl Report) -> Result<()> {
+    let statistics = context.statistics();
+    if let Some(statistics) = &statistics {
+        say_requests(context, statistics);
+    }
+    context.output().report(&Counted { result, statistics })
+}
+
+fn say_requests(context: &Context, statistics: &Statistics) {
+    let retries = statistics.retries;
+    if context.is_quiet() || (retries == 0 && !context.is_verbose()) {
+        return;
+    }
+    let (requests, waited) = (statistics.all_requests(), statistics.waits.retries);
+    say(format_args!(
+        "longshore: {requests} requests; retries: {retries}, after waits of {waited:.1?} in total"
+    ));
+}
+
+/// A result, with the statistics of the client. `None` if no request was possible.
+#[derive(Serialize)]
+struct Counted<'a, R> {
+    #[serde(flatten)]
+    result: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<Statistics>,
+}
+
+impl<R: Report> Report for Counted<'_, R> {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        self.result.text(to)
+    }
 }
 
 #[derive(Serialize)]

@@ -110,6 +110,7 @@ impl Exchange {
             has_retry_after: failed.is_some_and(|error| error.retry_after().is_some()),
             next,
         };
+        self.hosts.recorder().counters.retry(wait);
         pause(wait, why).await;
     }
 

@@ -20,6 +20,7 @@ use crate::scheme::detect::{Probe, speaks_tls};
 use crate::transport::Transport;
 use crate::transport::limit::Limit;
 use crate::transport::log::Log;
+use crate::transport::observe::{Observe, Recorder};
 use crate::transport::redirect::Redirect;
 use crate::transport::retry::Retry;
 use crate::transport::wire::Wire;
@@ -54,16 +55,27 @@ pub(crate) struct Hosts {
     setup: Setup,
     /// The caller's transport, which replaces the built-in transport.
     transport: Option<Arc<dyn Transport>>,
+    recorder: Arc<Recorder>,
     wire: Arc<dyn Transport>,
     auth: Arc<Auth>,
     settled: BoundedCache<RegistryName, Arc<OnceCell<Arc<Host>>>>,
 }
 
 impl Hosts {
-    pub(crate) fn new(setup: Setup, transport: Option<Arc<dyn Transport>>) -> Self {
-        let wire = wire(&setup.config, transport.as_ref(), None);
-        let auth = stack(&setup, Arc::clone(&wire));
-        Self { setup, transport, wire, auth, settled: BoundedCache::default() }
+    pub(crate) fn new(
+        setup: Setup,
+        transport: Option<Arc<dyn Transport>>,
+        recorder: Recorder,
+    ) -> Self {
+        let recorder = Arc::new(recorder);
+        let wire = wire(&setup.config, transport.as_ref(), None, &recorder);
+        let auth = stack(&setup, Arc::clone(&wire), &recorder);
+        Self { setup, transport, recorder, wire, auth, settled: BoundedCache::default() }
+    }
+
+    /// Returns the statistics and the observer of the client.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Returns the settings of the client.
@@ -82,7 +94,7 @@ impl Hosts {
     pub(crate) async fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings> {
         let config = self.config();
         let root = |https| Ok::<_, Error>(endpoint(registry, https, &config.of(registry))?.root());
-        let retried = |wire| Retry::new(wire, config.retry.clone());
+        let retried = |wire| Retry::new(wire, config.retry.clone(), Arc::clone(&self.recorder));
         let (secure, plain) = (root(true)?, root(false)?);
         let probe = Probe {
             checked: &retried(Arc::clone(&self.wire)),
@@ -111,7 +123,7 @@ impl Hosts {
         };
         let endpoint = endpoint(registry, https, &settings)?;
         let (auth, verification) = match https && settings.fallback {
-            true => (stack(&self.setup, self.accepting_wire(&endpoint.root())), Verification::Skip),
+            true => (self.accepting_stack(&endpoint.root()), Verification::Skip),
             false => (Arc::clone(&self.auth), settings.verification.unwrap_or_default()),
         };
         let danger = Danger::to(https, settings.fallback, config.stays_here(registry));
@@ -132,7 +144,12 @@ impl Hosts {
     /// registry use the wire. For requests of other registries to the same address, the settings
     /// decide which certificates are valid.
     fn accepting_wire(&self, root: &Uri) -> Arc<dyn Transport> {
-        wire(&self.setup.config, self.transport.as_ref(), Origin::of(root))
+        wire(&self.setup.config, self.transport.as_ref(), Origin::of(root), &self.recorder)
+    }
+
+    /// Returns the layers around such a wire.
+    fn accepting_stack(&self, root: &Uri) -> Arc<Auth> {
+        stack(&self.setup, self.accepting_wire(root), &self.recorder)
     }
 }
 
@@ -152,18 +169,21 @@ fn wire(
     config: &Arc<Config>,
     own: Option<&Arc<dyn Transport>>,
     accepted: Option<Origin>,
+    recorder: &Arc<Recorder>,
 ) -> Arc<dyn Transport> {
     let wire = match own {
         Some(own) => Arc::clone(own),
         None => Arc::new(Wire::new(Arc::clone(config), accepted)),
     };
-    Arc::new(Log::new(wire))
+    Arc::new(Log::new(Arc::new(Observe::new(wire, Arc::clone(recorder)))))
 }
 
 /// Returns the layers around a wire, up to authentication.
-fn stack(setup: &Setup, wire: Arc<dyn Transport>) -> Arc<Auth> {
+fn stack(setup: &Setup, wire: Arc<dyn Transport>, recorder: &Arc<Recorder>) -> Arc<Auth> {
     let redirect = Arc::new(Redirect::new(wire));
-    let limit = Arc::new(Limit::new(redirect, setup.config.limits.requests_per_host));
-    let retried = Arc::new(Retry::new(limit, setup.config.retry.clone()));
+    let places = setup.config.limits.requests_per_host;
+    let limit = Arc::new(Limit::new(redirect, places, Arc::clone(recorder)));
+    let retried = Retry::new(limit, setup.config.retry.clone(), Arc::clone(recorder));
+    let retried = Arc::new(retried);
     Arc::new(Auth::new(retried, setup.clone()))
 }

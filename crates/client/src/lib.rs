@@ -142,6 +142,7 @@ mod repository;
 mod resolver;
 mod scheme;
 mod shared;
+mod statistics;
 mod stores;
 mod transfer;
 mod transport;
@@ -197,8 +198,10 @@ pub use raw::{RawDocument, RawReply, RawRequest};
 pub use repository::{RemoteRepository, Upload};
 pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
+pub use statistics::{RequestCount, Statistics, Waits};
 pub use stores::{ListedImage, Located, Stores};
 pub use transfer::{Copied, CopyFailure, Transfer, TransferReport};
+pub use transport::observe::{HttpExchange, Timings};
 pub use transport::{Body, Transport, TransportError, TransportErrorKind};
 
 /// The project's README, included here so that its examples are compiled.

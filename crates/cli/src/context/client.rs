@@ -6,12 +6,13 @@ use longshore::{
     Client, ClientBuilder, CredentialStore, Credentials, DockerConfig, Environment, Result,
 };
 
+use super::Settings;
 use crate::global::Global;
 
-impl Global {
+impl Settings {
     /// Returns a client with the stored credentials.
     pub(super) fn client(&self) -> Result<Client> {
-        Ok(self.builder()?.credentials(self.credentials()?).build())
+        Ok(self.builder()?.credentials(self.global.credentials()?).build())
     }
 
     /// Returns a client with other credentials and the same settings.
@@ -20,9 +21,15 @@ impl Global {
     }
 
     fn builder(&self) -> Result<ClientBuilder> {
-        Ok(self.authentication.apply(self.network.builder()?))
+        let builder = self.global.authentication.apply(self.global.network.builder()?);
+        Ok(match self.trace.clone() {
+            Some(trace) => builder.exchange_observer(move |exchange| trace.add(exchange)),
+            None => builder,
+        })
     }
+}
 
+impl Global {
     /// Reads the credentials file that `longshore login` writes.
     pub(super) fn config(&self) -> Result<DockerConfig> {
         match self.auth_file() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use longshore::{
-    Client, CredentialStore, DockerConfig, Location, Result, Stores, Target, Transfer,
+    Client, CredentialStore, DockerConfig, Location, Result, Statistics, Stores, Target, Transfer,
     TransferReport,
 };
 
@@ -14,29 +14,50 @@ use crate::defaults;
 use crate::global::Global;
 use crate::output::Output;
 use crate::progress::{self, Style};
+use crate::trace::Trace;
 
 /// The shared context of all commands.
 pub(crate) struct Context {
-    global: Arc<Global>,
-    /// Created on first use, because local locations need no credentials.
-    client: Arc<OnceLock<Client>>,
+    settings: Arc<Settings>,
     stores: Stores,
     /// True if an archive is written to standard output. Results are then printed to stderr.
     stdout: AtomicBool,
 }
 
+/// The options of every command, and the client with these options.
+struct Settings {
+    global: Global,
+    trace: Option<Arc<Trace>>,
+    /// Created on first use, because local locations need no credentials.
+    client: OnceLock<Client>,
+}
+
+impl Settings {
+    /// Returns the client with the stored credentials, which is shared.
+    fn shared_client(&self) -> Result<&Client> {
+        match self.client.get() {
+            Some(client) => Ok(client),
+            None => {
+                let client = self.client()?;
+                Ok(self.client.get_or_init(|| client))
+            }
+        }
+    }
+}
+
 impl Context {
-    pub(crate) fn new(global: Global) -> Self {
-        let (global, client) = (Arc::new(global), Arc::default());
-        let parts = (Arc::clone(&global), Arc::clone(&client));
-        let stores = Stores::with_client(move || made(&parts.0, &parts.1).cloned());
+    pub(crate) fn new(global: Global, trace: Option<Trace>) -> Self {
+        let trace = trace.map(Arc::new);
+        let settings = Arc::new(Settings { global, trace, client: OnceLock::new() });
+        let shared = Arc::clone(&settings);
+        let stores = Stores::with_client(move || shared.shared_client().cloned());
         let stores = stores.default_tag(defaults::tag());
-        Self { global, client, stores, stdout: AtomicBool::new(false) }
+        Self { settings, stores, stdout: AtomicBool::new(false) }
     }
 
     /// Returns the client with the stored credentials.
     pub(crate) fn client(&self) -> Result<&Client> {
-        made(&self.global, &self.client)
+        self.settings.shared_client()
     }
 
     /// Returns a client with other credentials and the same settings.
@@ -44,31 +65,41 @@ impl Context {
         &self,
         credentials: impl CredentialStore + 'static,
     ) -> Result<Client> {
-        self.global.client_with(credentials)
+        self.settings.client_with(credentials)
     }
 
     /// Reads the credentials file that `longshore login` writes.
     pub(crate) fn config(&self) -> Result<DockerConfig> {
-        self.global.config()
+        self.settings.global.config()
     }
 
     pub(crate) fn output(&self) -> Output {
-        let output = Output::new(self.global.json);
+        let output = Output::new(self.settings.global.json);
         if self.stdout.load(Ordering::Relaxed) { output.to_stderr() } else { output }
     }
 
     /// Returns true if results are printed as JSON.
     pub(crate) fn is_json(&self) -> bool {
-        self.global.json
+        self.settings.global.json
     }
 
     /// Returns true if `--quiet` was given.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.global.quiet
+        self.settings.global.quiet
     }
 
     pub(crate) fn style(&self) -> Style {
-        self.global.style()
+        self.settings.global.style()
+    }
+
+    /// Returns true if `--verbose` was given.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.settings.global.verbose > 0
+    }
+
+    /// Returns the statistics of the client. `None` if no location was at a registry.
+    pub(crate) fn statistics(&self) -> Option<Statistics> {
+        self.settings.client.get().map(Client::statistics)
     }
 
     /// Returns the stores behind locations.
@@ -92,15 +123,5 @@ impl Context {
 
     fn reserve_stdout(&self, target: &Location) {
         self.stdout.fetch_or(target.place().is_stream(), Ordering::Relaxed);
-    }
-}
-
-fn made<'a>(global: &Global, client: &'a OnceLock<Client>) -> Result<&'a Client> {
-    match client.get() {
-        Some(client) => Ok(client),
-        None => {
-            let made = global.client()?;
-            Ok(client.get_or_init(|| made))
-        }
     }
 }

@@ -29,6 +29,7 @@ mod resume;
 mod schema1;
 mod serve;
 mod streams;
+mod trace;
 mod transfers;
 #[cfg(feature = "legacy")]
 mod v1;

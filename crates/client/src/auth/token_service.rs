@@ -11,6 +11,7 @@ use super::token_request::{self, Flow, TokenParameters};
 use crate::credentials::{Credential, Login};
 use crate::redact::redacted;
 use crate::reply::{Identity, Reply, Secrets};
+use crate::transport::observe::ForToken;
 use crate::transport::{Body, Transport, TransportError};
 
 /// A request for a token: the service, the scopes and the credential.
@@ -39,10 +40,11 @@ pub(super) async fn fetch(
     let flows = Flow::all(credential.kind(), settings.offline_token);
     let mut refusal = None;
     for flow in flows {
-        let request = http_request(parameters, *flow, credential).ok_or_else(|| {
+        let mut request = http_request(parameters, *flow, credential).ok_or_else(|| {
             Error::new(ErrorKind::Unauthorized)
                 .detail(format!("the address of the token service {host} cannot be used"))
         })?;
+        request.extensions_mut().insert(ForToken);
         let reply = transport.send(request).await.map_err(name_service)?;
         if reply.status() == StatusCode::OK {
             return read(Reply::new(reply, &service.realm), &service.realm).await;

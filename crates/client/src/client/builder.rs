@@ -1,5 +1,6 @@
 //! The builder of clients.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,16 +18,17 @@ use crate::proxy::Proxies;
 use crate::resolver::{AddressFamily, HostAddresses, Resolver};
 use crate::shared::Shared;
 use crate::transport::Transport;
+use crate::transport::observe::{ExchangeObserver, HttpExchange, Recorder};
 use crate::upload_records::UploadRecords;
 
 /// Builds a [`Client`].
-#[derive(Debug)]
 pub struct ClientBuilder {
     config: Config,
     credentials: Arc<dyn CredentialStore>,
     pub(super) policies: Policies,
     pub(super) presets: Vec<PresetToken>,
     transport: Option<Arc<dyn Transport>>,
+    observer: Option<ExchangeObserver>,
     page_size: Option<NonZeroUsize>,
     upload_method: UploadMethod,
     cache_folder: Option<PathBuf>,
@@ -41,6 +43,7 @@ impl Default for ClientBuilder {
             policies: Policies::default(),
             presets: Vec::new(),
             transport: None,
+            observer: None,
             page_size: None,
             upload_method: UploadMethod::default(),
             cache_folder: None,
@@ -181,16 +184,39 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets a function that receives each request of the client, without secrets, when its reply
+    /// has been read or dropped. Each attempt and each hop of a redirect is passed separately.
+    /// Default: none.
+    ///
+    /// The function is called on the tasks that read replies, so it must not block for long.
+    /// [`Client::statistics`] needs no observer.
+    #[must_use]
+    pub fn exchange_observer(
+        mut self,
+        observer: impl Fn(&HttpExchange) + Send + Sync + 'static,
+    ) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Builds the client.
     #[must_use]
     pub fn build(self) -> Client {
         let Self { config, credentials, policies, presets, transport, .. } = self;
         let config = Arc::new(config);
         let limits = Arc::clone(&config.limits);
-        let hosts = Hosts::new(Setup { config, credentials, policies, presets }, transport);
+        let recorder = Recorder::new(self.observer);
+        let hosts =
+            Hosts::new(Setup { config, credentials, policies, presets }, transport, recorder);
         let capabilities = CapabilityCache::new(self.cache_folder);
         let uploads = UploadRecords::new(self.state_folder);
         let shared = Shared::new(self.page_size, self.upload_method, capabilities, uploads);
         Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientBuilder({:?}, {:?})", self.config, self.credentials)
     }
 }

@@ -20,6 +20,7 @@ use crate::ping::Ping;
 use crate::raw::{RawDocument, RawReply, RawRequest};
 use crate::repository::RemoteRepository;
 use crate::shared::Shared;
+use crate::statistics::Statistics;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
@@ -225,6 +226,13 @@ impl Client {
         limit: usize,
     ) -> Result<RawDocument> {
         crate::raw::fetch(&self.exchange(registry), request, limit).await
+    }
+
+    /// Returns the number of requests that this client and its clones have sent so far, the bytes
+    /// of their bodies, and the time that they waited. Sends nothing.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.hosts.recorder().counters.lock().clone()
     }
 
     fn exchange(&self, registry: &RegistryName) -> Exchange {

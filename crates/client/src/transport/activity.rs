@@ -22,6 +22,7 @@ struct State {
     /// The time of the last step.
     last: Instant,
     stage: Stage,
+    spent: Spent,
     error: Option<Error>,
     rest: Rest,
     /// The task that sends more of the body.
@@ -43,6 +44,28 @@ pub(crate) enum Stage {
     Reply,
 }
 
+/// The time that a request has spent in each stage before the wait for its reply. `None` if the
+/// request never entered the stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) address: Option<Duration>,
+    pub(crate) connection: Option<Duration>,
+    /// The time for the body: both its source and the room in the connection.
+    pub(crate) body: Option<Duration>,
+}
+
+impl Spent {
+    fn add(&mut self, stage: Stage, time: Duration) {
+        let total = match stage {
+            Stage::Address => &mut self.address,
+            Stage::Connection => &mut self.connection,
+            Stage::Body | Stage::Room => &mut self.body,
+            Stage::Reply => return,
+        };
+        *total = Some(total.unwrap_or_default() + time);
+    }
+}
+
 /// The decision whether to send the rest of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
@@ -58,6 +81,7 @@ impl Activity {
         Self(Arc::new(Mutex::new(State {
             last: Instant::now(),
             stage: Stage::Reply,
+            spent: Spent::default(),
             error: None,
             rest: Rest::Yes,
             sender: None,
@@ -104,6 +128,14 @@ impl Activity {
                 }
             }
         }))
+    }
+
+    /// Returns the time spent in each stage, including the current one.
+    pub(crate) fn spent(&self) -> Spent {
+        let state = self.state();
+        let mut spent = state.spent;
+        spent.add(state.stage, state.last.elapsed());
+        spent
     }
 
     /// Returns the error that ended the body, if there is one.
@@ -169,8 +201,10 @@ impl Activity {
 
     /// Records a step. Returns the previous stage.
     fn step(&self, next: Stage) -> Stage {
-        let mut state = self.state();
-        state.last = Instant::now();
+        let (mut state, now) = (self.state(), Instant::now());
+        let (stage, time) = (state.stage, now - state.last);
+        state.spent.add(stage, time);
+        state.last = now;
         std::mem::replace(&mut state.stage, next)
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Request, Response};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::observe::Recorder;
 use super::{Body, Transport, TransportError};
 use crate::bounded::BoundedCache;
 use crate::origin::Origin;
@@ -22,6 +24,7 @@ pub(crate) struct Limit {
     inner: Arc<dyn Transport>,
     places: NonZeroUsize,
     hosts: BoundedCache<Key, Arc<Semaphore>>,
+    recorder: Arc<Recorder>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +34,12 @@ struct Key {
 }
 
 impl Limit {
-    pub(crate) fn new(inner: Arc<dyn Transport>, places: NonZeroUsize) -> Self {
-        Self { inner, places, hosts: BoundedCache::default() }
+    pub(crate) fn new(
+        inner: Arc<dyn Transport>,
+        places: NonZeroUsize,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        Self { inner, places, hosts: BoundedCache::default(), recorder }
     }
 
     fn places_of(&self, request: &Request<Body>) -> Arc<Semaphore> {
@@ -46,8 +53,16 @@ impl Limit {
 impl Transport for Limit {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let places = self.places_of(&request);
-        // The semaphore is never closed, so acquiring a permit never fails.
-        let _place = places.acquire().await.ok();
+        let _place = match places.try_acquire() {
+            Ok(place) => Some(place),
+            Err(_) => {
+                let start = Instant::now();
+                // The semaphore is never closed, so acquiring a permit never fails.
+                let place = places.acquire().await.ok();
+                self.recorder.counters.lock().waits.request_limit += start.elapsed();
+                place
+            }
+        };
         self.inner.send(request).await
     }
 }
@@ -79,10 +94,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_more_requests_than_the_limit_are_sent_concurrently() {
         let slow = Arc::new(Slow::default());
-        let limit = Limit::new(Arc::clone(&slow) as _, NonZeroUsize::new(3).unwrap());
+        let recorder = Arc::new(Recorder::default());
+        let limit = Limit::new(
+            Arc::clone(&slow) as _,
+            NonZeroUsize::new(3).unwrap(),
+            Arc::clone(&recorder),
+        );
         let requests = (0..10)
             .map(|_| limit.send(Request::get("http://localhost/").body(Body::Empty).unwrap()));
         futures_util::future::join_all(requests).await;
         assert_eq!(slow.most.load(Ordering::SeqCst), 3);
+        // Three requests wait for 1 s, three for 2 s and one for 3 s.
+        let waited = recorder.counters.lock().waits.request_limit;
+        assert_eq!(waited, Duration::from_secs(3 + 6 + 3));
     }
 }

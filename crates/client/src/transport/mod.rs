@@ -2,13 +2,14 @@
 //!
 //! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. A
 //! client's requests pass these layers, outermost first: `auth` (not in this module), `retry`,
-//! `limit`, `redirect`, `log` and `wire`.
+//! `limit`, `redirect`, `log`, `observe` and `wire`.
 
 mod activity;
 pub(crate) mod deadline;
 pub(crate) mod failure;
 pub(crate) mod limit;
 pub(crate) mod log;
+pub(crate) mod observe;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 pub(crate) mod retry_after;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use http::{Method, Request, Response, Uri};
 use tokio::time::{Instant, sleep_until};
 
+use super::observe::Recorder;
 use super::retry_after::requested_wait;
 use super::{Body, Transport, TransportError, TransportErrorKind, replay};
 use crate::attempts::{Attempt, Outcome, Series};
@@ -24,17 +25,23 @@ pub(crate) struct Retry {
     inner: Arc<dyn Transport>,
     policy: RetryPolicy,
     pauses: Mutex<HashMap<Origin, Instant>>,
+    recorder: Arc<Recorder>,
 }
 
 impl Retry {
-    pub(crate) fn new(inner: Arc<dyn Transport>, policy: RetryPolicy) -> Self {
-        Self { inner, policy, pauses: Mutex::default() }
+    pub(crate) fn new(
+        inner: Arc<dyn Transport>,
+        policy: RetryPolicy,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        Self { inner, policy, pauses: Mutex::default(), recorder }
     }
 
     /// Waits until requests to the origin are allowed again.
     async fn pause(&self, uri: &Uri) {
         let end = Origin::of(uri).and_then(|origin| self.pauses().get(&origin).copied());
-        if let Some(end) = end {
+        if let Some(end) = end.filter(|end| *end > Instant::now()) {
+            self.recorder.counters.lock().waits.retries += end - Instant::now();
             sleep_until(end).await;
         }
     }
@@ -95,6 +102,7 @@ impl Transport for Retry {
                         has_retry_after: requested.is_some(),
                         next: "the request is sent again",
                     };
+                    self.recorder.counters.retry(wait);
                     pause(wait, why).await;
                     request = again;
                 }
@@ -153,7 +161,7 @@ mod tests {
 
     async fn run(script: Vec<Answer>, body: Body) -> (Option<u16>, usize, Duration) {
         let inner = Arc::new(Scripted(Mutex::new(script), Mutex::new(0)));
-        let retry = Retry::new(Arc::clone(&inner) as _, RetryPolicy::default());
+        let retry = Retry::new(Arc::clone(&inner) as _, RetryPolicy::default(), Arc::default());
         let start = Instant::now();
         let reply = retry.send(Request::new(body)).await;
         let sent = *inner.1.lock().unwrap();
@@ -188,7 +196,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_requested_wait_delays_all_requests_to_the_origin() {
         let script = Mutex::new(vec![Answer::Wait(20), Answer::Status(200)]);
-        let retry = Retry::new(Arc::new(Scripted(script, Mutex::new(0))), RetryPolicy::default());
+        let retry = Retry::new(
+            Arc::new(Scripted(script, Mutex::new(0))),
+            RetryPolicy::default(),
+            Arc::default(),
+        );
         let send = async |url: &str, delay| {
             let start = Instant::now();
             sleep(Duration::from_secs(delay)).await;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::defaults;
 use crate::output::{self, Report};
+use crate::transfer;
 
 /// The arguments of `longshore artifact pull`.
 #[derive(Debug, Args)]
@@ -108,7 +109,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             written
         }
     };
-    context.output().report(&Written { digest: manifest.digest().clone(), files })
+    transfer::report_with_statistics(context, &Written { digest: manifest.digest().clone(), files })
 }
 
 /// Returns the requested blobs in the manifest's order, or all if none was requested.

@@ -9,6 +9,7 @@ use longshore::{
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
 use crate::context::Context;
 use crate::defaults;
+use crate::transfer;
 
 /// The arguments of `longshore artifact push`.
 #[derive(Debug, Args)]
@@ -104,7 +105,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let packed = pack.push(&*target, Some(&tag)).await?;
     drop(archives);
     target.finish().await?;
-    context.output().report(&Made(packed))
+    transfer::report_with_statistics(context, &Made(packed))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::defaults;
 use crate::output::{Report, size};
 use crate::progress;
+use crate::transfer;
 
 /// The arguments of `longshore blob copy`.
 #[derive(Debug, Args)]
@@ -63,7 +64,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         (0, _) => How::Mounted,
         _ => How::Sent,
     };
-    context.output().report(&Copied { digest, size: found.size, how })
+    transfer::report_with_statistics(context, &Copied { digest, size: found.size, how })
 }
 
 pub(super) async fn mount(context: &Context, arguments: MountArguments) -> Result<()> {

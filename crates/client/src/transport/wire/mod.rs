@@ -55,7 +55,7 @@ impl Transport for Wire {
         let key = Key { origin: origin.clone(), connect: limits.connect };
         let pool = self.pools.get(key).await?;
         request.headers_mut().entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
-        let activity = Activity::new();
+        let activity = request.extensions_mut().remove().unwrap_or_else(Activity::new);
         let request = outgoing(request, &activity).map_err(|e| {
             TransportError::from(call.error(ErrorKind::Invalid).with_source(e.without_url()))
         })?;
