@@ -42,12 +42,14 @@ fn blobs_are_mounted_within_a_registry() {
     let server = program.serve(Some("registry"));
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
     let (app, copy) = (format!("{}/app:v1", server.address), format!("{}/copy", server.address));
-    program.ok(&format!("push -q {packed} {app}"));
+    let pushed = program.ok(&format!("push -q --json {packed} {app}"));
+    let pushed: Value = serde_json::from_str(&pushed).unwrap();
     let json = program.ok(&format!("copy -q --json {app} {copy}"));
     let outcome: Value = serde_json::from_str(&json).unwrap();
     let only = &outcome["copies"][0];
     assert_eq!((only["bytes_sent"].as_u64(), only["blobs_sent"].as_u64()), (Some(0), Some(0)));
     assert!(only["blobs_mounted"].as_u64().unwrap() > 0, "{json}");
+    assert_eq!(only["bytes_mounted"], pushed["copies"][0]["bytes_sent"]);
     // A target without a tag gets the source's tag.
     assert_eq!(program.ok(&format!("ls {copy}")), "v1");
     // The second copy finds all content at the target.

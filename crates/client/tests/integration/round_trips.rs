@@ -108,6 +108,7 @@ async fn a_new_tag_takes_one_request_per_existing_blob() {
     let (source, target, stats) = pair.copy("a", "v2").await;
     assert_eq!((source, target), (2, 3 + 3));
     assert_eq!((stats.blobs_sent, stats.blobs_held), (1, 3));
+    assert_eq!(stats.bytes_held, 3 * (80 << 10));
 }
 
 #[tokio::test]

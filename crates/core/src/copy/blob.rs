@@ -66,11 +66,17 @@ impl Run {
         };
         match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
             (Pushed::Existing, _) => {
-                tally.count(|t| t.blobs_held += 1);
+                tally.count(|t| {
+                    t.blobs_held += 1;
+                    t.bytes_held += size;
+                });
                 (self.observer)(&CopyEvent::Skipped { digest, size });
             }
             (Pushed::Mounted, Some(from)) => {
-                tally.count(|t| t.blobs_mounted += 1);
+                tally.count(|t| {
+                    t.blobs_mounted += 1;
+                    t.bytes_mounted += size;
+                });
                 (self.observer)(&CopyEvent::Mounted { digest, size, from: from.clone() });
             }
             (Pushed::Mounted, None) | (Pushed::Sent, _) => {

@@ -131,6 +131,10 @@ pub struct CopyStats {
     pub bytes_sent: u64,
     /// The bytes of these blobs that the target already had from interrupted copies.
     pub bytes_resumed: u64,
+    /// The bytes of the blobs that were mounted.
+    pub bytes_mounted: u64,
+    /// The bytes of the blobs that the target was found to hold.
+    pub bytes_held: u64,
 }
 
 fn as_text<S: serde::Serializer>(value: &Repository, serializer: S) -> Result<S::Ok, S::Error> {
