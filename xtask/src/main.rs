@@ -77,9 +77,12 @@ cargo xtask TASK
                  format, layers, licences, clippy, features, tests, predecessors, docs
   fuzz [TARGET] [--seconds N] [--seed N]
                  run all fuzz targets, or one, for N seconds each [default: 60]
-  bench [N] [--before PROGRAM] [--only TEXT] [--registry longshore|docker-registry]
-                 compare longshore with skopeo and oci-client, and with another build of
-                 longshore, in N rounds [default: 5]; only the rows whose name contains TEXT
+  bench [N] [--only TEXT] [--svg FILE] [--before PROGRAM] [--longshore PROGRAM] [--large]
+        [--scale FACTOR] [--registry longshore|docker-registry]
+                 compare longshore with other programs (skopeo, oci-client, and crane, regctl and
+                 oras if installed) in N rounds [default: 5]; only the rows whose name contains
+                 TEXT; draw a plot to FILE; also measure another build; build nothing, and measure
+                 a given build; also rows that need 40 GiB of disk space; smaller content
   fix            format, and apply clippy's suggestions
   layers         check the imports in the sources against the tables in docs/design.md
   help           print this text

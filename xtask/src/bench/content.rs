@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Result;
 use super::measure::succeed;
 use super::server::Server;
+use super::task::{Content, Tags};
 use crate::failure::Failure;
 
 /// Creates the folder for all files of the benchmark.
@@ -16,66 +17,76 @@ pub(super) fn scratch() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Pushes `big:v1`: eight layers of 128 MiB.
-pub(super) fn big(longshore: &Path, folder: &Path, server: &Server) -> Result<()> {
-    image(longshore, folder, &format!("{}/big:v1", server.address()), 8, 128 << 20)
-}
-
-/// Pushes `NAME:t000`, `NAME:t001` …: three layers of 20 KiB each.
-pub(super) fn small(
+/// Pushes all images of a repository with longshore, and returns the digests of the layers of the
+/// last image.
+///
+/// Several images have the tags `t000`, `t001` …; one image has `v1`, and `v1.0.0`, `v1.0.1` … if
+/// there are further tags.
+pub(super) fn create(
+    content: &Content,
     longshore: &Path,
     folder: &Path,
     server: &Server,
-    name: &str,
-    tags: usize,
-) -> Result<()> {
-    for n in 0..tags {
-        let reference = format!("{}/{name}:t{n:03}", server.address());
-        image(longshore, folder, &reference, 3, 20 << 10)?;
+) -> Result<Vec<String>> {
+    let repository = format!("{}/{}", server.address(), content.repository);
+    let image = |tag: &str| image(content, longshore, folder, &repository, tag);
+    match content.tags {
+        Tags::One => image("v1"),
+        Tags::Images(count) => {
+            let mut layers = Vec::new();
+            for n in 0..count {
+                layers = image(&format!("t{n:03}"))?;
+            }
+            Ok(layers)
+        }
+        Tags::OfOneImage(count) => {
+            let layers = image("v1")?;
+            let mut arguments = vec!["tag".to_owned(), format!("{repository}:v1")];
+            arguments.extend((0..count).map(|n| format!("v1.0.{n}")));
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            succeed(&longshore.display().to_string(), &arguments)?;
+            Ok(layers)
+        }
     }
-    Ok(())
 }
 
-/// Pushes `many:v1` and 20,000 more tags of the same image.
-pub(super) fn many_tags(longshore: &Path, server: &Server) -> Result<()> {
+/// Pushes an image of random layers, and returns their digests.
+fn image(
+    content: &Content,
+    longshore: &Path,
+    folder: &Path,
+    repository: &str,
+    tag: &str,
+) -> Result<Vec<String>> {
     let longshore = longshore.display().to_string();
-    let first = format!("{}/many:v1", server.address());
-    succeed(&longshore, &["copy", "-q", &format!("{}/small:t000", server.address()), &first])?;
-    let tags: Vec<String> = (0..20_000).map(|n| format!("v1.0.{n}")).collect();
-    let mut arguments = vec!["tag", &first];
-    arguments.extend(tags.iter().map(String::as_str));
-    succeed(&longshore, &arguments).map(drop)
-}
-
-/// Pushes an image of random layers, with the program under test.
-fn image(longshore: &Path, folder: &Path, reference: &str, layers: usize, size: u64) -> Result<()> {
-    let longshore = longshore.display().to_string();
-    let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);
     let put = |path: &Path| {
         let path = path.display().to_string();
         succeed(&longshore, &["blob", "put", repository, &path]).map(|out| out.trim().to_owned())
     };
     let file = folder.join("blob");
+    write(&file, CONFIG.as_bytes())?;
     let config =
-        r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
-    write(&file, config.as_bytes())?;
-    let mut manifest = format!(
-        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":["#,
-        descriptor("application/vnd.oci.image.config.v1+json", &put(&file)?, config.len() as u64),
-    );
-    for n in 0..layers {
-        random(&file, size)?;
-        manifest.push_str(if n == 0 { "" } else { "," });
-        manifest.push_str(&descriptor(
-            "application/vnd.oci.image.layer.v1.tar",
-            &put(&file)?,
-            size,
-        ));
+        descriptor("application/vnd.oci.image.config.v1+json", &put(&file)?, CONFIG.len() as u64);
+    let mut layers = Vec::new();
+    for _ in 0..content.layers {
+        random(&file, content.layer_size)?;
+        layers.push(put(&file)?);
     }
-    manifest.push_str("]}");
+    let descriptors: Vec<String> = layers
+        .iter()
+        .map(|digest| {
+            descriptor("application/vnd.oci.image.layer.v1.tar", digest, content.layer_size)
+        })
+        .collect();
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{config},"layers":[{}]}}"#,
+        descriptors.join(",")
+    );
     write(&file, manifest.as_bytes())?;
     let path = file.display().to_string();
-    succeed(&longshore, &["manifest", "put", reference, &path]).map(drop)
+    succeed(&longshore, &["manifest", "put", &format!("{repository}:{tag}"), &path])?;
+    std::fs::remove_file(&file).ok();
+    Ok(layers)
 }
 
 fn descriptor(media_type: &str, digest: &str, size: u64) -> String {
@@ -93,3 +104,6 @@ fn random(path: &Path, size: u64) -> Result<()> {
     std::io::copy(&mut random, &mut file).map_err(|e| Failure::io(path, &e))?;
     Ok(())
 }
+
+const CONFIG: &str =
+    r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;

@@ -1,4 +1,4 @@
-//! Measures processes from outside, and prints the results as rows of a table.
+//! Measures processes from outside.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -10,9 +10,12 @@ use crate::failure::Failure;
 /// The cost of one run of a program.
 #[derive(Clone, Copy)]
 pub(super) struct Sample {
-    wall_seconds: f64,
-    cpu_seconds: f64,
-    peak_rss_mib: f64,
+    pub(super) wall_seconds: f64,
+    /// User and system time.
+    pub(super) cpu_seconds: f64,
+    pub(super) peak_rss_mib: f64,
+    /// The number of requests to all registries; `None` if the registries do not count them.
+    pub(super) requests: Option<u64>,
 }
 
 /// Runs a command line under GNU time; `None` if there is no command line.
@@ -41,6 +44,7 @@ pub(super) fn measure(line: &CommandLine) -> Result<Option<Sample>> {
             wall_seconds,
             cpu_seconds: user + system,
             peak_rss_mib: rss_kib / 1024.0,
+            requests: None,
         })),
         _ => Err(Failure::new(format!("unexpected output of GNU time: {text:?}"))),
     }
@@ -58,55 +62,6 @@ pub(super) fn succeed(program: &str, arguments: &[&str]) -> Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Failure::new(format!("{program} {} failed: {said}", arguments.join(" "))))
-}
-
-/// One measurement: a column of samples for each program.
-pub(super) struct Row {
-    what: String,
-    columns: Vec<(&'static str, Vec<Sample>)>,
-}
-
-impl Row {
-    pub(super) const HEAD: &str = "\
-| task | program | wall s (min–max) | ratio | CPU s | peak RSS MiB |\n\
-|---|---|---|---|---|---|";
-
-    pub(super) fn new(what: &str, who: impl Iterator<Item = &'static str>) -> Self {
-        Self { what: what.to_owned(), columns: who.map(|name| (name, Vec::new())).collect() }
-    }
-
-    pub(super) fn add(&mut self, column: usize, sample: Option<Sample>) {
-        self.columns[column].1.extend(sample);
-    }
-
-    /// Prints a line for each program. The ratio is the median wall time of the first program,
-    /// divided by that of the line's program.
-    pub(super) fn print(&self) {
-        let first = median(&self.columns[0].1, |s| s.wall_seconds);
-        for (name, samples) in &self.columns {
-            if samples.is_empty() {
-                println!("| {} | {name} | cannot | | | |", self.what);
-                continue;
-            }
-            let walls = || samples.iter().map(|s| s.wall_seconds);
-            println!(
-                "| {} | {name} | {:.3} ({:.3}–{:.3}) | {:.2} | {:.2} | {:.0} |",
-                self.what,
-                median(samples, |s| s.wall_seconds),
-                walls().fold(f64::INFINITY, f64::min),
-                walls().fold(0.0, f64::max),
-                first / median(samples, |s| s.wall_seconds),
-                median(samples, |s| s.cpu_seconds),
-                samples.iter().map(|s| s.peak_rss_mib).fold(0.0, f64::max),
-            );
-        }
-    }
-}
-
-fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
-    let mut values: Vec<f64> = samples.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Describes the machine.

@@ -1,218 +1,296 @@
 //! `cargo xtask bench`: compares longshore with other programs in one run, as ratios.
 //!
-//! Owns the list of measurements. Each measurement runs whole processes against registries on
+//! Owns the measurement of each task. A measurement runs whole processes against registries on
 //! loopback, in turn (A B C, A B C, …), so that changes in the machine's speed affect all programs.
 //! The benchmark is not a test: it fails only if a program fails.
 
+mod certificate;
 mod content;
 mod contestant;
-mod delay;
+mod floor;
+mod link;
 mod measure;
+mod options;
+mod plot;
+mod row;
 mod server;
+mod task;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::failure::Failure;
-use contestant::Contestant;
-use delay::Delay;
-use measure::{Row, measure};
+use crate::step::works;
+use certificate::Certificate;
+use contestant::{CommandLine, Contestant, Program};
+use link::Proxy;
+use measure::{Sample, measure};
+use options::Options;
+use row::{Column, Judged, Row, Who};
 use server::{Kind, Server};
+use task::{Action, Network, Task};
 
 /// The result of a measurement.
 type Result<T> = std::result::Result<T, Failure>;
 
-/// Runs all measurements, and prints one table in Markdown.
+/// Runs all measurements, and prints a table of the results and a table of the aims in Markdown.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
-    let tools = Tools::build(options.before.clone())?;
+    let tools = Tools::find(&options)?;
     let folder = content::scratch()?;
-    let bench = Bench { tools, folder, options };
-    println!("{}", measure::machine());
-    println!("{}", Row::HEAD);
-    let result = bench.all();
-    std::fs::remove_dir_all(&bench.folder).ok();
+    let result = Certificate::create(&folder).and_then(|certificate| {
+        let contents = HashMap::new();
+        Bench { tools, certificate, folder: folder.clone(), options, contents }.all()
+    });
+    std::fs::remove_dir_all(&folder).ok();
     result
-}
-
-/// The options of `cargo xtask bench`.
-struct Options {
-    rounds: usize,
-    /// Another build of longshore, measured in the same run.
-    before: Option<PathBuf>,
-    /// The rows to measure: those whose name contains this text.
-    only: String,
-    /// The kind of registry that programs copy from and to.
-    registry: Kind,
-}
-
-impl Options {
-    fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options =
-            Self { rounds: ROUNDS, before: None, only: String::new(), registry: Kind::Longshore };
-        let mut words = arguments.iter();
-        while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| Failure::new(USAGE));
-            match word.as_str() {
-                "--before" => {
-                    let path = PathBuf::from(value()?);
-                    options.before = Some(path.canonicalize().map_err(|e| Failure::io(&path, &e))?);
-                }
-                "--only" => options.only.clone_from(value()?),
-                "--registry" => options.registry = Kind::parse(value()?)?,
-                rounds => options.rounds = rounds.parse().map_err(|_| Failure::new(USAGE))?,
-            }
-        }
-        Ok(options)
-    }
 }
 
 /// The measured programs.
 struct Tools {
     longshore: PathBuf,
-    before: Option<PathBuf>,
-    oci_client: PathBuf,
+    programs: Vec<(Program, PathBuf)>,
 }
 
 impl Tools {
-    fn build(before: Option<PathBuf>) -> Result<Self> {
-        // The target folders are fixed, because the paths below would be wrong if CARGO_TARGET_DIR
-        // were used.
-        for (manifest, folder) in [("Cargo.toml", TARGET), (OCI_CLIENT, OCI_CLIENT_TARGET)] {
-            let build = ["build", "--release", "--manifest-path", manifest, "--target-dir", folder];
-            measure::succeed("cargo", &build)?;
+    /// Finds the programs, and builds longshore and the program that uses the crate `oci-client`.
+    /// With a given build of longshore, nothing is built.
+    fn find(options: &Options) -> Result<Self> {
+        let oci_client = Path::new(OCI_CLIENT_TARGET).join("release/oci-client-bench");
+        let longshore = match &options.longshore {
+            Some(program) => program.clone(),
+            None => {
+                build(OCI_CLIENT, OCI_CLIENT_TARGET)?;
+                build("Cargo.toml", TARGET)?;
+                Path::new(TARGET).join("release/longshore")
+            }
+        };
+        let mut programs = vec![(Program::Longshore, longshore.clone())];
+        programs.extend(options.before.clone().map(|path| (Program::Before, path)));
+        programs.push((Program::Skopeo, PathBuf::from(Program::Skopeo.name())));
+        if oci_client.exists() {
+            programs.push((Program::OciClient, oci_client));
         }
-        Ok(Self {
-            longshore: Path::new(TARGET).join("release/longshore"),
-            before,
-            oci_client: Path::new(OCI_CLIENT_TARGET).join("release/oci-client-bench"),
-        })
+        for program in Program::OPTIONAL {
+            if works(program.name(), &["version"]) {
+                programs.push((program, PathBuf::from(program.name())));
+            }
+        }
+        Ok(Self { longshore, programs })
     }
+}
+
+/// Builds the programs of a manifest. The target folder is fixed, because the paths of the programs
+/// would be wrong if `CARGO_TARGET_DIR` were used.
+fn build(manifest: &str, target: &str) -> Result<()> {
+    let build = ["build", "--release", "--manifest-path", manifest, "--target-dir", target];
+    measure::succeed("cargo", &build).map(drop)
 }
 
 struct Bench {
     tools: Tools,
+    certificate: Certificate,
     folder: PathBuf,
     options: Options,
+    /// The digests of the layers, for each repository that the source already has.
+    contents: HashMap<&'static str, Vec<String>>,
+}
+
+/// A registry, and the address at which programs reach it.
+struct End {
+    server: Server,
+    address: String,
 }
 
 impl Bench {
-    fn all(&self) -> Result<()> {
-        let source = self.start(&self.folder.join("source"))?;
-        content::big(&self.tools.longshore, &self.folder, &source)?;
-        self.transfers(&source, "big", "1 GiB, 8 layers", false)?;
-        content::small(&self.tools.longshore, &self.folder, &source, "small", 200)?;
-        self.transfers(&source, "small", "200 tags of 3 × 20 KiB", true)?;
-        self.nothing_to_do(&source)?;
-        content::small(&self.tools.longshore, &self.folder, &source, "few", 40)?;
-        self.far_away(&source)?;
-        self.serve(&source)?;
-        content::many_tags(&self.tools.longshore, &source)?;
-        self.questions(&source)
-    }
-
-    fn start(&self, root: &Path) -> Result<Server> {
-        Server::start(self.options.registry, &self.tools.longshore, root)
-    }
-
-    /// Measures copy, pull and push of one repository, each to a new target.
-    fn transfers(&self, source: &Server, name: &str, what: &str, all_tags: bool) -> Result<()> {
-        let who = contestant::of_transfers(&self.tools, name, all_tags);
-        self.row(&format!("copy, {what}"), &who, |c, run| {
-            let target = self.start(&run.join("target"))?;
-            measure(&c.copy(source.address(), target.address()))
-        })?;
-        self.row(&format!("pull, {what}"), &who, |c, run| {
-            measure(&c.pull(source.address(), &run.join("pulled")))
-        })?;
-        self.row(&format!("push, {what}"), &who, |c, run| {
-            // Each program pushes the content that it pulled itself.
-            let pulled = run.join("pulled");
-            measure(&c.pull(source.address(), &pulled))?;
-            let target = self.start(&run.join("target"))?;
-            measure(&c.push(&pulled, target.address()))
-        })
-    }
-
-    /// Measures a copy to a target that already has all content.
-    fn nothing_to_do(&self, source: &Server) -> Result<()> {
-        let who = contestant::of_transfers(&self.tools, "small", true);
-        self.row("copy again, 200 tags", &who, |c, run| {
-            let target = self.start(&run.join("target"))?;
-            let copy = c.copy(source.address(), target.address());
-            measure(&copy)?;
-            measure(&copy)
-        })
-    }
-
-    /// Measures a copy between registries with a delayed network connection.
-    fn far_away(&self, source: &Server) -> Result<()> {
-        let who = contestant::of_transfers(&self.tools, "few", true);
-        let far = Delay::start(source.address(), ROUND_TRIP)?;
-        let what = format!("copy, 40 tags of 3 × 20 KiB, {} ms away", ROUND_TRIP.as_millis());
-        self.row(&what, &who, |c, run| {
-            let target = self.start(&run.join("target"))?;
-            let target = Delay::start(target.address(), ROUND_TRIP)?;
-            measure(&c.copy(&far.address(), &target.address()))
-        })
-    }
-
-    /// Measures how fast the embedded registry of each build accepts a push from the same client.
-    fn serve(&self, source: &Server) -> Result<()> {
-        let servers = contestant::of_servers(&self.tools);
-        for (name, what, all_tags) in
-            [("small", "200 tags of 3 × 20 KiB", true), ("big", "1 GiB, 8 layers", false)]
-        {
-            let pulled = self.folder.join(name);
-            let client = contestant::longshore(&self.tools, name, all_tags);
-            measure(&client.pull(source.address(), &pulled))?;
-            self.row(&format!("serve takes {what}"), &servers, |server, run| {
-                let target = Server::start(Kind::Longshore, server.path(), &run.join("target"))?;
-                measure(&client.push(&pulled, target.address()))
-            })?;
+    fn all(&mut self) -> Result<()> {
+        let Options { only, large, scale, svg, .. } = &self.options;
+        let (tasks, svg) = (task::select(only, *large, *scale), svg.clone());
+        println!("{}", measure::machine());
+        if *scale < 1.0 {
+            println!("The content is smaller than the names of the tasks say, by {scale}.\n");
         }
-        Ok(())
-    }
-
-    fn questions(&self, source: &Server) -> Result<()> {
-        let who = contestant::of_questions(&self.tools);
-        self.row("ls, 20,000 tags", &who, |c, _| measure(&c.ls(source.address())))?;
-        self.row("digest, cold", &who, |c, _| measure(&c.digest(source.address())))
-    }
-
-    /// Measures all programs in turn for several rounds, and prints the results.
-    fn row(
-        &self,
-        what: &str,
-        who: &[Contestant],
-        mut once: impl FnMut(&Contestant, &Path) -> Result<Option<measure::Sample>>,
-    ) -> Result<()> {
-        if !what.contains(&self.options.only) {
-            return Ok(());
+        println!("{}", Row::HEAD);
+        let mut rows = Vec::new();
+        for task in &tasks {
+            let row = self.row(task)?;
+            print!("{}", row.lines());
+            rows.push(row);
         }
-        let mut row = Row::new(what, who.iter().map(Contestant::name));
+        println!("\n{}", Judged::HEAD);
+        for judged in rows.iter().flat_map(Row::judged) {
+            println!("{}", judged.line());
+        }
+        match svg {
+            Some(path) => {
+                std::fs::write(&path, plot::svg(&rows)).map_err(|e| Failure::io(&path, &e))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Measures all programs in turn for several rounds.
+    fn row(&mut self, task: &Task) -> Result<Row> {
+        let source = self.folder.join("source");
+        self.create_content(task, &source)?;
+        let source = self.start(task.network, &self.tools.longshore, &source)?;
+        let certificate = (task.network == Network::Tls).then_some(&*self.certificate.certificate);
+        let contestants = contestant::of_task(&self.tools, task, certificate);
+        let mut columns: Vec<Column> =
+            contestants.iter().map(|c| Column::new(Who::Program(c.program))).collect();
         for round in 0..=self.options.rounds {
-            for (n, contestant) in who.iter().enumerate() {
-                let run = self.folder.join("run");
-                std::fs::create_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
-                let sample = once(contestant, &run)?;
-                std::fs::remove_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
+            for (contestant, column) in contestants.iter().zip(&mut columns) {
+                let sample = self.in_new_folder(|run| self.once(task, contestant, &source, run))?;
                 // The first round warms up caches.
                 if round > 0 {
-                    row.add(n, sample);
+                    column.samples.extend(sample);
                 }
             }
         }
-        row.print();
+        if task.has_floors() {
+            columns.extend(self.floors(task, &source)?);
+        }
+        Ok(Row { task: *task, columns })
+    }
+
+    /// Pushes the task's content to the source, unless an earlier task did so.
+    fn create_content(&mut self, task: &Task, source: &Path) -> Result<()> {
+        let repository = task.content.repository;
+        if !self.contents.contains_key(repository) {
+            let longshore = &self.tools.longshore;
+            let server = Server::start(self.options.registry, longshore, source, None)?;
+            let layers = content::create(&task.content, longshore, &self.folder, &server)?;
+            self.contents.insert(repository, layers);
+        }
         Ok(())
+    }
+
+    fn layers(&self, task: &Task) -> &[String] {
+        self.contents.get(task.content.repository).map_or(&[], Vec::as_slice)
+    }
+
+    /// Starts a registry, and a proxy in front of it if the network has one.
+    fn start(&self, network: Network, longshore: &Path, root: &Path) -> Result<End> {
+        let certificate = (network == Network::Tls).then_some(&self.certificate);
+        let server = Server::start(self.options.registry, longshore, root, certificate)?;
+        let address = match network {
+            Network::Loopback | Network::Tls => server.address().to_owned(),
+            Network::Link(link) => Proxy::start(server.address(), link)?.address(),
+        };
+        Ok(End { server, address })
+    }
+
+    /// Measures one program once. All files go to the folder `run`.
+    fn once(
+        &self,
+        task: &Task,
+        contestant: &Contestant,
+        source: &End,
+        run: &Path,
+    ) -> Result<Option<Sample>> {
+        let (from, pulled) = (&*source.address, run.join("pulled"));
+        let target = || self.start(task.network, &self.tools.longshore, &run.join("target"));
+        match task.action {
+            Action::Copy => {
+                let target = target()?;
+                counted(&contestant.copy(from, &target.address), &[source, &target])
+            }
+            Action::CopyAgain => {
+                let target = target()?;
+                let copy = contestant.copy(from, &target.address);
+                measure(&copy)?;
+                counted(&copy, &[source, &target])
+            }
+            Action::Pull => counted(&contestant.pull(from, &pulled), &[source]),
+            Action::PullEight => counted(&contestant.pull_eight(from, &pulled), &[source]),
+            Action::Push => {
+                measure(&contestant.pull(from, &pulled))?;
+                let target = target()?;
+                counted(&contestant.push(&pulled, &target.address), &[&target])
+            }
+            Action::Serve => self.serve(task, contestant, source, run),
+            Action::Ls => counted(&contestant.ls(from), &[source]),
+            Action::Digest => counted(&contestant.digest(from), &[source]),
+            Action::BlobPut => {
+                measure(&contestant.pull(from, &pulled))?;
+                let target = target()?;
+                let blob = floor::blob(&pulled, self.first_layer(task)?);
+                counted(&contestant.blob_put(&blob, &target.address), &[&target])
+            }
+            Action::BlobGet => {
+                let digest = self.first_layer(task)?;
+                counted(&contestant.blob_get(from, digest, &run.join("blob")), &[source])
+            }
+        }
+    }
+
+    /// Measures how fast the embedded registry of a build accepts a push from the same client.
+    fn serve(
+        &self,
+        task: &Task,
+        contestant: &Contestant,
+        source: &End,
+        run: &Path,
+    ) -> Result<Option<Sample>> {
+        let client = Contestant::new(Program::Longshore, &self.tools.longshore, task, None);
+        let pulled = run.join("pulled");
+        measure(&client.pull(&source.address, &pulled))?;
+        let root = run.join("target");
+        let server = Server::start(Kind::Longshore, contestant.path(), &root, None)?;
+        let target = End { address: server.address().to_owned(), server };
+        counted(&client.push(&pulled, &target.address), &[&target])
+    }
+
+    fn first_layer(&self, task: &Task) -> Result<&str> {
+        let first = self.layers(task).first();
+        first.map(String::as_str).ok_or_else(|| Failure::new("the image has no layers"))
+    }
+
+    /// Measures the floors of a pull, for the same number of rounds.
+    fn floors(&self, task: &Task, source: &End) -> Result<[Column; 2]> {
+        let layers = self.layers(task);
+        let mut columns = [floor::CURL, floor::SHA256SUM].map(|name| Column::new(Who::Floor(name)));
+        self.in_new_folder(|run| {
+            let client = Contestant::new(Program::Longshore, &self.tools.longshore, task, None);
+            measure(&client.pull(&source.address, run))?;
+            let curl = floor::curl(&source.address, task.content.repository, layers);
+            let sha256sum = floor::sha256sum(run, layers);
+            for round in 0..=self.options.rounds {
+                let samples = [counted(&curl, &[source])?, measure(&sha256sum)?];
+                for (column, sample) in columns.iter_mut().zip(samples) {
+                    column.samples.extend(sample.filter(|_| round > 0));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(columns)
+    }
+
+    /// Calls a function with a new folder, and removes the folder.
+    fn in_new_folder<T>(&self, call: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+        let run = self.folder.join("run");
+        std::fs::create_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
+        let result = call(&run)?;
+        std::fs::remove_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
+        Ok(result)
     }
 }
 
-/// Five rounds, after one round to warm up.
-const ROUNDS: usize = 5;
-const ROUND_TRIP: Duration = Duration::from_millis(40);
-const USAGE: &str = "usage: cargo xtask bench [ROUNDS] [--before PROGRAM] [--only TEXT] \
-    [--registry longshore|docker-registry]";
+/// Measures a command line, and counts the requests that it sends to these registries.
+fn counted(line: &CommandLine, ends: &[&End]) -> Result<Option<Sample>> {
+    let before = requests(ends)?;
+    let Some(mut sample) = measure(line)? else { return Ok(None) };
+    let after = requests(ends)?;
+    sample.requests = before.zip(after).map(|(before, after)| after - before);
+    Ok(Some(sample))
+}
+
+/// Returns the number of requests to all registries; `None` if one of them does not count.
+fn requests(ends: &[&End]) -> Result<Option<u64>> {
+    let counts: Result<Vec<Option<u64>>> = ends.iter().map(|end| end.server.requests()).collect();
+    Ok(counts?.into_iter().sum())
+}
+
 const TARGET: &str = "target";
 const OCI_CLIENT: &str = "benches/oci-client/Cargo.toml";
 const OCI_CLIENT_TARGET: &str = "benches/oci-client/target";
