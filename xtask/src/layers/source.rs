@@ -84,7 +84,7 @@ impl CrateSource {
         Ok(Self { files, modules, reexports })
     }
 
-    /// Returns the files, except those of modules named `tests`.
+    /// Returns the files, except those of modules named `tests` and of their children.
     pub(super) fn files(&self) -> &[SourceFile] {
         &self.files
     }
@@ -150,7 +150,7 @@ impl CrateSource {
 
 impl SourceFile {
     fn is_test(&self) -> bool {
-        self.module.split("::").last() == Some("tests")
+        self.module.split("::").any(|part| part == "tests")
     }
 
     /// Returns all paths that start with `crate`, `super`, `self` or (in a `use`) a child module.

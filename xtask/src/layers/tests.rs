@@ -79,6 +79,7 @@ fn imports_from_lower_layers_are_accepted() {
             "// use crate::auth::Auth;\n#[cfg(test)]\nmod tests { use crate::auth::Auth; }",
         ),
         ("error/tests.rs", "use crate::auth::Auth;"),
+        ("error/tests/kind.rs", "use crate::auth::Auth;"),
     ];
     assert_eq!(complaints(&files), Vec::<String>::new());
 }
