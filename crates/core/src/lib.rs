@@ -24,7 +24,7 @@
 //! | modules | content |
 //! |---|---|
 //! | `error`, `escaped_text`, `json`, `json_field` | errors, and untrusted text and JSON |
-//! | `filter` | selecting names |
+//! | `document`, `filter` | JSON documents that are edited in place; selecting names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the values in documents |
 //! | `run_blocking`, `wait` | blocking work in async code, and messages about long waits |
 //! | `descriptor`, `reference` | references to content, by digest and by name |
@@ -43,6 +43,7 @@ mod cached_listing;
 mod copy;
 mod descriptor;
 mod digest;
+pub mod document;
 mod error;
 mod escaped_text;
 mod files;

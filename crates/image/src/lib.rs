@@ -35,13 +35,12 @@
 //! | `spool`, `staging` | opening an archive; storing blobs until an archive is written |
 //! | `tar_index`, `tar_file` | tar files, read strictly and written reproducibly |
 //! | `oci_archive`, `docker_archive` | the stores |
-//! | `layer`, `document`, `append` | the content of a layer; JSON edited in place; adding layers |
+//! | `layer`, `append` | the content of a layer; adding layers |
 //! | `folder` | packing a folder into a layer, and unpacking it |
 
 mod append;
 mod compression;
 mod docker_archive;
-mod document;
 mod file_range;
 mod folder;
 #[cfg(fuzzing)]

@@ -1,6 +1,7 @@
 //! Edits an image's documents to add layers. All other content stays unchanged.
 
 use bytes::Bytes;
+use longshore_core::document::{Object, raw};
 use longshore_core::{
     Descriptor, Digest, Error, ErrorKind, History, Image, MediaType, ParseError, RawManifest,
     Result,
@@ -8,7 +9,6 @@ use longshore_core::{
 use serde_json::value::RawValue;
 
 use super::layer::NewLayer;
-use crate::document::{Object, raw};
 
 /// The history entry that is added for each new layer.
 pub(super) struct Entry {

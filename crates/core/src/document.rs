@@ -7,23 +7,24 @@
 use std::fmt;
 
 use bytes::Bytes;
-use longshore_core::{Error, ErrorKind, Result};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// A JSON object: the names of its fields and the text of their values, in the order of the
 /// document.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Object(Vec<(String, Box<RawValue>)>);
+pub struct Object(Vec<(String, Box<RawValue>)>);
 
 impl Object {
     /// Parses a document.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the document is not a JSON object, or has a field twice.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|e| invalid(&e))
     }
 
@@ -31,18 +32,18 @@ impl Object {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the value has another type.
-    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let Some((_, value)) = self.0.iter().find(|(n, _)| n == name) else {
             return Ok(None);
         };
-        serde_json::from_str(value.get()).map_err(|e| invalid(&e).at(name))
+        parsed(value).map_err(|e| e.at(name))
     }
 
     /// Sets a field in its position. A new field is added at the end.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the value cannot be written as JSON.
-    pub(crate) fn set(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
+    pub fn set(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
         let value = raw(value)?;
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some((_, existing)) => *existing = value,
@@ -52,7 +53,7 @@ impl Object {
     }
 
     /// Removes a field.
-    pub(crate) fn remove(&mut self, name: &str) {
+    pub fn remove(&mut self, name: &str) {
         self.0.retain(|(n, _)| n != name);
     }
 
@@ -60,7 +61,7 @@ impl Object {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the document cannot be written as JSON.
-    pub(crate) fn bytes(&self) -> Result<Bytes> {
+    pub fn bytes(&self) -> Result<Bytes> {
         serde_json::to_vec(self).map(Bytes::from).map_err(|e| invalid(&e))
     }
 }
@@ -69,8 +70,16 @@ impl Object {
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the value cannot be written as JSON.
-pub(crate) fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
+pub fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
     serde_json::value::to_raw_value(value).map_err(|e| invalid(&e))
+}
+
+/// Parses the JSON text of a value.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if the value has another type.
+pub fn parsed<T: DeserializeOwned>(text: &RawValue) -> Result<T> {
+    serde_json::from_str(text.get()).map_err(|e| invalid(&e))
 }
 
 fn invalid(e: &serde_json::Error) -> Error {
