@@ -31,7 +31,7 @@
 //! | `manifest`, `page`, `cached_listing`, `namespaces` | documents and listings |
 //! | `blob`, `store`, `blob_file` | streams, the traits of all stores, and writing blobs to files |
 //! | `graph`, `image` | the children of a manifest, and images |
-//! | `select` | selecting an image |
+//! | `select` | selecting images |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `files`, `tagging`, `untag` | operations on stores |
 //! | `test_suite` | the contract of the store traits, as tests |
@@ -102,7 +102,7 @@ pub use reference::{
     TagOrDigest,
 };
 pub use run_blocking::run_blocking;
-pub use select::{list_images, select_image};
+pub use select::{Selection, list_images, select_image, select_platforms};
 pub use store::{Delete, Node, Presence, Pushed, Source, SourceExt, TagState, Target, TargetExt};
 pub use tagging::{DeleteResult, add_tags, delete_with_tags, tags_for_digest};
 pub use untag::{UntagMethod, untag};

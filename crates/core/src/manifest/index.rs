@@ -3,6 +3,7 @@ use serde_json::{Map, Value};
 
 use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 use crate::platform::{Fit, Platform};
@@ -85,6 +86,15 @@ impl Index {
 /// Source: BuildKit, docs/attestations/attestation-storage.md.
 pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
     entry.annotations.get("vnd.docker.reference.type").is_some()
+}
+
+/// Returns the digest of the image that an entry attests, if BuildKit marked the entry as an
+/// attestation.
+///
+/// Source: BuildKit, docs/attestations/attestation-storage.md.
+pub(crate) fn attested(entry: &Descriptor) -> Option<Digest> {
+    let image = entry.annotations.get("vnd.docker.reference.digest")?;
+    is_attestation(entry).then(|| image.parse().ok()).flatten()
 }
 
 /// Builds the error for an index that has no image for the wanted platform.

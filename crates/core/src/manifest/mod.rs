@@ -20,7 +20,7 @@ pub use canonical::canonical_json;
 pub use config::{CONFIG_LIMIT, ContainerConfig, History, ImageConfig, RootFs};
 pub use image::ImageManifest;
 pub use index::Index;
-pub(crate) use index::{is_attestation, missing};
+pub(crate) use index::{attested, is_attestation, missing};
 pub use raw::RawManifest;
 pub use schema1::{Ancestor, Schema1, Schema1History, Schema1Layer};
 pub use view::Manifest;

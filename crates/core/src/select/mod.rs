@@ -1,8 +1,11 @@
-//! Selects an image by platform, and lists the images of an index.
+//! Selects images by platform, and lists the images of an index.
 
 mod nested;
+mod subset;
 
 use serde_json::Map;
+
+pub use self::subset::{Selection, select_platforms};
 
 use self::nested::Below;
 use crate::descriptor::Descriptor;
