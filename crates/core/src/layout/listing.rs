@@ -41,10 +41,11 @@ pub struct Referrers(HashMap<Digest, Vec<Descriptor>>);
 
 impl Referrers {
     /// Reads each listed manifest and records its subject. An index may also list documents of
-    /// other kinds, which have no subject.
+    /// other kinds, which have no subject. A manifest that cannot be read is an error only if its
+    /// entry has an artifact type, so that a damaged image does not affect the other images.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for a manifest that cannot be read; the errors of `read`.
+    /// [`Invalid`](ErrorKind::Invalid) for an artifact that cannot be read; the errors of `read`.
     pub fn read(
         entries: &[Descriptor],
         read: impl Fn(&Descriptor) -> Result<RawManifest>,
@@ -54,7 +55,7 @@ impl Referrers {
             match read(entry).and_then(|manifest| graph::referrer(&manifest)) {
                 Ok(Some((subject, listed))) => found.0.entry(subject).or_default().push(listed),
                 Ok(None) => {}
-                Err(_) if !entry.media_type.is_manifest() => {}
+                Err(_) if entry.artifact_type.is_none() => {}
                 Err(e) => return Err(e),
             }
         }
@@ -98,12 +99,19 @@ pub fn names(entries: &[Descriptor]) -> BTreeMap<&str, &Descriptor> {
 
 /// Returns the default manifest. If exactly one name exists, the default is the named manifest,
 /// selected by its tag if the name has a tag. If no name exists, the default is the only manifest.
-/// Returns `None` if there are several manifests and no names.
+/// Returns `None` if there are several manifests and no names. Digest tags and referrers count only
+/// if there is nothing else, because they belong to other manifests.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if there are no entries; [`Conflict`](ErrorKind::Conflict),
 /// with the names to choose from, if there are several names.
 pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
+    let is_attached = |entry: &Descriptor| match tag_of(entry) {
+        Some(tag) => tag.is_digest_tag(),
+        None => name_of(entry).is_none() && entry.artifact_type.is_some(),
+    };
+    let images: Vec<Descriptor> = entries.iter().filter(|e| !is_attached(e)).cloned().collect();
+    let entries = if images.is_empty() { entries } else { &images };
     let named: Vec<&Descriptor> = names(entries).into_values().collect();
     let is_manifest = |entry: &&Descriptor| entry.media_type.is_manifest();
     let manifests: Vec<&Descriptor> = entries.iter().filter(is_manifest).collect();
@@ -184,11 +192,23 @@ pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Des
     }
 }
 
+/// Returns the name of the entry for a tag.
+///
+/// - `under`: the only name of a store that is restricted to one name. Every tag then stands for
+///   this name, except digest tags (`sha256-<hex>.sig`), because they do not name the image but
+///   what is attached to it.
+#[must_use]
+pub fn entry_name<'a>(tag: &'a Tag, under: Option<&'a str>) -> &'a str {
+    match under {
+        Some(name) if !tag.is_digest_tag() || tag_in(name).as_ref() == Some(tag) => name,
+        _ => tag.as_str(),
+    }
+}
+
 /// Finds the entry that a selector selects: for a tag, the entry that [`named`] finds, and for a
 /// digest, the last entry with this digest.
 ///
-/// - `under`: the only name of a store that is restricted to one name. Every tag then selects this
-///   name.
+/// - `under`: the only name of a store that is restricted to one name; see [`entry_name`].
 ///
 /// # Errors
 /// Same as [`named`].
@@ -198,7 +218,7 @@ pub fn listed<'a>(
     under: Option<&str>,
 ) -> Result<Option<&'a Descriptor>> {
     match selector {
-        TagOrDigest::Tag(tag) => named(entries, under.unwrap_or(tag.as_str())),
+        TagOrDigest::Tag(tag) => named(entries, entry_name(tag, under)),
         TagOrDigest::Digest(digest) => {
             Ok(entries.iter().rev().find(|entry| entry.digest == *digest))
         }
@@ -209,7 +229,7 @@ pub fn listed<'a>(
 #[must_use]
 pub fn missing(store: &str, selector: &TagOrDigest, under: Option<&str>) -> Error {
     Error::new(ErrorKind::NotFound).at(match selector {
-        TagOrDigest::Tag(tag) => format!("{store}:{}", under.unwrap_or(tag.as_str())),
+        TagOrDigest::Tag(tag) => format!("{store}:{}", entry_name(tag, under)),
         TagOrDigest::Digest(digest) => format!("{store}@{digest}"),
     })
 }
@@ -335,6 +355,38 @@ mod tests {
         ]
         .map(|(content, name)| entry(content, name))
         .to_vec()
+    }
+
+    #[test]
+    fn what_is_attached_to_an_image_does_not_hide_that_it_is_the_only_one() {
+        let signature = Tag::for_referrers(&Digest::sha256(b"image")).unwrap();
+        let signature = entry("sig", Some(&format!("{signature}.sig")));
+        let mut referrer = entry("sbom", None);
+        referrer.artifact_type = Some("a/sbom".parse().unwrap());
+        let selected = |entries: &[&Descriptor]| {
+            let entries: Vec<Descriptor> = entries.iter().copied().cloned().collect();
+            only(&entries).unwrap().map(|found| found.to_string())
+        };
+        let (named, unnamed) = (entry("image", Some("v1")), entry("image", None));
+        let digest = unnamed.digest.to_string();
+        assert_eq!(selected(&[&signature, &named, &referrer]).as_deref(), Some("v1"));
+        assert_eq!(selected(&[&referrer, &unnamed, &signature]), Some(digest));
+        assert_eq!(selected(&[&referrer]), Some(referrer.digest.to_string()));
+    }
+
+    #[test]
+    fn only_digest_tags_keep_their_entries_under_another_name() {
+        let signature = Tag::for_referrers(&Digest::sha256(b"image")).unwrap();
+        let signature = tag(&format!("{signature}.sig"));
+        let whole = format!("docker.io/library/app:{signature}");
+        for (tag, under, name) in [
+            (&tag("v1"), None, "v1"),
+            (&tag("v1"), Some("app:v2"), "app:v2"),
+            (&signature, Some("app:v2"), signature.as_str()),
+            (&signature, Some(whole.as_str()), whole.as_str()),
+        ] {
+            assert_eq!(entry_name(tag, under), name);
+        }
     }
 
     #[test]

@@ -98,7 +98,8 @@ impl Layout {
 
     /// Returns the same layout, restricted to one name. For every tag, reads, pushes and deletions
     /// use the entry with this name. The name is not necessarily a tag:
-    /// `docker.io/library/nginx:1.27` is also allowed.
+    /// `docker.io/library/nginx:1.27` is also allowed. Digest tags (`sha256-<hex>.sig`) keep their
+    /// own entries, because they do not name the image but what is attached to it.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { name: Some(name.into()), ..self.clone() }
@@ -190,7 +191,7 @@ impl Layout {
 
     /// Returns the name of the entry for a tag.
     fn entry_name(&self, tag: &Tag) -> Arc<str> {
-        self.name.clone().unwrap_or_else(|| tag.as_str().into())
+        listing::entry_name(tag, self.name.as_deref()).into()
     }
 
     async fn read_manifest(

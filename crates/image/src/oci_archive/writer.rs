@@ -250,8 +250,8 @@ impl Target for OciArchiveWriter {
         if self.holds(Node::Manifest(descriptor)).await? == Presence::Absent {
             self.push_blob(descriptor, manifest.bytes().clone().into()).await?;
         }
-        let tag = tag.map(Tag::as_str);
-        self.work.list(manifest, tag.map(|tag| self.name.as_deref().unwrap_or(tag)))
+        let name = tag.map(|tag| listing::entry_name(tag, self.name.as_deref()));
+        self.work.list(manifest, name)
     }
 
     async fn finish(&self) -> Result<()> {
