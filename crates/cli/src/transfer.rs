@@ -1,12 +1,13 @@
 //! Options and output shared by copy, pull and push, and the statistics of all transfers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 
 use clap::Args;
 use longshore::{
-    CopyFailure, Digest, EscapedText, Location, Platform, Result, Statistics, Tag, Transfer,
-    TransferReport,
+    CopyFailure, Digest, EscapedText, LeftBehind, LeftBehindReason, Location, MediaType, Platform,
+    ReferrerSelection, Result, Statistics, Tag, Transfer, TransferReport,
 };
 use serde::Serialize;
 
@@ -18,17 +19,29 @@ use crate::output::{Report, size};
 /// The options of copy, pull and push.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// Copy only this platform of a multi-platform image (`local` for this machine).
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "all_tags")]
-    platform: Option<Platform>,
+    /// Copy only these platforms of multi-platform images, such as `linux/amd64,linux/arm64`
+    /// (`local` for this machine). One platform copies its image alone, and several copy an index
+    /// of their images.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<Platform>,
+
+    /// Copy all platforms. This is the default.
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
 
     /// Copy all tags of the source, or all names between layouts.
     #[arg(long)]
     all_tags: bool,
 
-    /// Also copy referrers, such as signatures, SBOMs and attestations.
+    /// Copy only referrers of this artifact type, such as `application/spdx+json`; may be repeated.
+    /// Cosign's tags (`sha256-….sig`) are also selected by the media types of their layers. By
+    /// default, all signatures, SBOMs and attestations are copied.
+    #[arg(long, value_name = "TYPE", conflicts_with = "no_referrers")]
+    referrers: Vec<MediaType>,
+
+    /// Copy no referrers and none of cosign's tags.
     #[arg(long)]
-    referrers: bool,
+    no_referrers: bool,
 
     /// Check every blob, even below manifests that the target already has.
     #[arg(long)]
@@ -49,12 +62,22 @@ impl Options {
     pub(crate) fn transfer(&self, source: Location, target: Location) -> Transfer {
         let mut transfer = Transfer::new(source, target);
         transfer.all_tags = self.all_tags;
-        transfer.options.platform.clone_from(&self.platform);
-        transfer.options.referrers = self.referrers;
+        if !self.all_platforms {
+            transfer.options.platforms.clone_from(&self.platform);
+        }
+        transfer.options.referrers = self.referrers();
         transfer.options.recheck = self.recheck;
         transfer.options.nondistributable = self.nondistributable;
         transfer.options.parallel = self.parallel.unwrap_or(transfer.options.parallel);
         transfer
+    }
+
+    fn referrers(&self) -> ReferrerSelection {
+        match (self.no_referrers, &self.referrers[..]) {
+            (true, _) => ReferrerSelection::None,
+            (false, []) => ReferrerSelection::All,
+            (false, types) => ReferrerSelection::OfTypes(types.to_vec()),
+        }
     }
 }
 
@@ -166,8 +189,38 @@ impl Report for Outcome {
                 let digests: Vec<&str> = summary.left_out.iter().map(Digest::as_str).collect();
                 write!(to, ", {} left out: {}", digests.len(), digests.join(" "))?;
             }
+            if let Some(index) = &summary.selected_from {
+                write!(to, ", selected from {index}")?;
+            }
+            left_behind(&summary.left_behind, to)?;
             writeln!(to, ", in {}", EscapedText(&copied.target.to_string()))?;
         }
         Ok(())
     }
+}
+
+/// Writes the attached content that was not copied, grouped by the reason.
+fn left_behind(left: &[LeftBehind], to: &mut dyn fmt::Write) -> fmt::Result {
+    let mut by_reason: BTreeMap<LeftBehindReason, Vec<String>> = BTreeMap::new();
+    for LeftBehind { subject, digest, artifact_type, tag, reason, .. } in left {
+        let name = match (tag, artifact_type, digest) {
+            (Some(tag), ..) => tag.to_string(),
+            (None, Some(artifact_type), _) => artifact_type.to_string(),
+            (None, None, digest) => digest.as_ref().unwrap_or(subject).to_string(),
+        };
+        by_reason.entry(*reason).or_default().push(name);
+    }
+    for (reason, names) in by_reason {
+        let why = match reason {
+            LeftBehindReason::OtherType => "of another type",
+            LeftBehindReason::Unsupported => "not supported by the target",
+            LeftBehindReason::OtherManifest => "attached to the whole index",
+            LeftBehindReason::TargetDiffers => "different at the target",
+            LeftBehindReason::NotListed => "not listed by the source",
+            LeftBehindReason::Missing => "missing at the source",
+            _ => "not copied",
+        };
+        write!(to, ", {} left behind ({why}): {}", names.len(), names.join(" "))?;
+    }
+    Ok(())
 }

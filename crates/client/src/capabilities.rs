@@ -25,6 +25,9 @@ pub(crate) struct Known {
     pub(crate) self_mount_probed: bool,
     /// True if a download in parts over several connections was not faster.
     pub(crate) parts_bring_nothing: bool,
+    /// True once a reply to a request for referrers was received. It may not have determined
+    /// `lists_referrers`.
+    pub(crate) referrers_probed: bool,
 }
 
 /// What a registry supports. `None` means that no reply has shown it yet.
@@ -36,8 +39,7 @@ pub(crate) struct Capabilities {
     /// True if the registry answered 201 to the mount of a blob from the repository that has the
     /// blob.
     pub(crate) self_mount: Option<bool>,
-    /// True if the registry lists referrers. Only determined for registries that answer
-    /// `OCI-Subject`.
+    /// True if the registry lists referrers.
     pub(crate) lists_referrers: Option<bool>,
 }
 
@@ -87,7 +89,8 @@ impl CapabilityCache {
     fn load(&self, registry: &RegistryName) -> Known {
         let stored = self.path(registry).and_then(|path| load(&path)).unwrap_or_default();
         let self_mount_probed = stored.self_mount.is_some();
-        Known { capabilities: stored, self_mount_probed, ..Known::default() }
+        let referrers_probed = stored.lists_referrers.is_some();
+        Known { capabilities: stored, self_mount_probed, referrers_probed, ..Known::default() }
     }
 
     /// Returns the path of a registry's file. There is none for a registry on this machine, because

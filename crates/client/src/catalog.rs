@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::auth::{Scope, Scopes};
 use crate::exchange::{Exchange, RegistryRequest};
-use crate::listing::{FALLBACK_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
+use crate::listing::{LARGE_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 use crate::shared::Shared;
 
@@ -24,7 +24,7 @@ pub(crate) fn pages(
             let may_be_cut = token.is_none() && size.is_none();
             match page(&exchange, page_uri(token, first)?).await? {
                 Err(_) if may_be_cut => {
-                    let size = Some(FALLBACK_PAGE_SIZE);
+                    let size = Some(LARGE_PAGE_SIZE);
                     page(&exchange, exchange.endpoint().await?.catalog(size, after.as_ref()))
                         .await?
                 }

@@ -44,9 +44,9 @@ pub(crate) fn page_uri(token: Option<PageToken>, first: Uri) -> Result<Uri> {
     }
 }
 
-/// Page size to request if the first page of a registry exceeds [`PAGE_LIMIT`]: the maximum that
-/// ECR and distribution accept.
-pub(crate) const FALLBACK_PAGE_SIZE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+/// Page size to request if the first page of a registry exceeds [`PAGE_LIMIT`], or if the first page
+/// may suffice: the maximum that ECR and distribution accept.
+pub(crate) const LARGE_PAGE_SIZE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
 /// 8 MiB per page.
 pub(crate) const PAGE_LIMIT: usize = 8 << 20;

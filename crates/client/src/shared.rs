@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) parts: Arc<Semaphore>,
     /// The lock to hold while a fallback index of referrers is read, changed and written.
     pub(crate) referrers_index: tokio::sync::Mutex<()>,
+    /// The lock to hold while it is determined whether a registry lists referrers.
+    pub(crate) referrers_probe: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -29,8 +31,16 @@ impl Shared {
         capabilities: CapabilityCache,
         uploads: UploadRecords,
     ) -> Self {
-        let (parts, referrers_index) = (Arc::new(Semaphore::new(PARTS)), Default::default());
-        Self { page_size, upload_method, capabilities, uploads, parts, referrers_index }
+        let (referrers_index, referrers_probe) = Default::default();
+        Self {
+            page_size,
+            upload_method,
+            capabilities,
+            uploads,
+            parts: Arc::new(Semaphore::new(PARTS)),
+            referrers_index,
+            referrers_probe,
+        }
     }
 }
 

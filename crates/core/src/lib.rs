@@ -75,7 +75,8 @@ pub use blob::{BlobBody, BlobReader, BlobStream, CHUNK_SIZE, Progress, StreamDig
 pub use cached_listing::CachedListing;
 pub use copy::{
     Copier, CopierBuilder, CopyEvent, CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary,
-    PlannedAction, PlannedStep, TagOutcome,
+    LeftBehind, LeftBehindReason, PlannedAction, PlannedStep, PlannedTag, ReferrerSelection,
+    TagOutcome,
 };
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};

@@ -81,6 +81,22 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// if the store can choose the order.
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag>;
 
+    /// Lists the tags after `after`, for a caller that may not need all of them. Otherwise same as
+    /// [`tags`](Self::tags). A registry is asked for pages of a limited size.
+    fn next_tags(&self, after: &Tag) -> Pages<Tag> {
+        self.tags(Some(after))
+    }
+
+    /// Lists the referrers of a manifest as [`referrers`](Self::referrers) does, but without the
+    /// index under its [fallback tag](Tag::for_referrers). Returns `None` if the store has no other
+    /// listing.
+    ///
+    /// # Errors
+    /// The errors of the store.
+    async fn listed_referrers(&self, subject: &Digest) -> Result<Option<Pages<Descriptor>>> {
+        Ok(Some(self.referrers(subject, None)))
+    }
+
     /// Lists the manifests whose `subject` is this digest, each with its artifact type and
     /// annotations. If `artifact_type` is given, lists only manifests of this type.
     ///
@@ -91,6 +107,11 @@ pub trait Source: fmt::Debug + Send + Sync {
 /// A repository that can be written. Content appears only when it is complete and verified.
 #[async_trait]
 pub trait Target: Source {
+    /// Returns true if the store can hold artifacts, such as signatures, and not only images.
+    fn takes_artifacts(&self) -> bool {
+        true
+    }
+
     /// Checks whether the store holds intact content that need not be sent.
     ///
     /// A store whose content can be damaged without an error, such as a folder, checks the content

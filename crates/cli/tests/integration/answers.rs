@@ -185,11 +185,10 @@ fn referrers_are_listed_with_their_type() {
     let listed = program.ok(&format!("referrers {app}:v1"));
     assert!(listed.ends_with("  application/vnd.example.signature"), "{listed}");
     assert_eq!(program.ok(&format!("referrers {app}:v1 --artifact-type a/b")), "");
-    // Referrers are copied only with --referrers.
     let (bare, whole) = (format!("{}/bare", server.address), format!("{}/whole", server.address));
-    program.ok(&format!("copy -q {app}:v1 {bare}:v1"));
+    program.ok(&format!("copy -q {app}:v1 {bare}:v1 --no-referrers"));
     assert_eq!(program.ok(&format!("referrers {bare}:v1")), "");
-    program.ok(&format!("copy -q {app}:v1 {whole}:v1 --referrers"));
+    program.ok(&format!("copy -q {app}:v1 {whole}:v1"));
     assert_eq!(program.ok(&format!("referrers {whole}:v1")), listed);
 }
 
@@ -216,7 +215,7 @@ fn referrers_of_children_are_copied_even_if_the_target_has_the_index() {
             .unwrap();
     });
     program.ok(&format!("push -q oci:{} {app}:signature", layout.display()));
-    program.ok(&format!("copy -q {app}:v1 {copy}:v1 --referrers"));
+    program.ok(&format!("copy -q {app}:v1 {copy}:v1"));
     let listed = program.ok(&format!("referrers {copy}@{digest}"));
     assert!(listed.ends_with("  application/vnd.example.signature"), "{listed}");
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod artifacts;
+mod attached;
 mod blobs;
 mod cache;
 mod crash;

@@ -94,7 +94,7 @@ fn docker_registry_stores_referrers_under_the_fallback_tag() {
         signature(2).push(&layout, None).await;
         signature(3).push(&layout, None).await;
     });
-    program.ok(&format!("push -q oci:{}:v1 {app}:v1 --referrers", path.display()));
+    program.ok(&format!("push -q oci:{}:v1 {app}:v1", path.display()));
     assert_eq!(program.ok(&format!("referrers {app}:v1")).lines().count(), 2);
     let fallback = image.root.digest().to_string().replace(':', "-");
     assert!(program.ok(&format!("ls {app}")).contains(&fallback));

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use longshore_core::{
     BlobBody, Delete, DeleteResult, Descriptor, Digest, Image, Layout, MediaType, Node, Pack,
-    Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag,
-    TagOrDigest, TagState, Target, TargetExt, UntagMethod, add_tags, blob_file, delete_with_tags,
-    list_images, pull_files, select_image, tags_for_digest, untag,
+    Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Selection, Source,
+    SourceExt, Tag, TagOrDigest, TagState, Target, TargetExt, UntagMethod, add_tags, blob_file,
+    delete_with_tags, list_images, pull_files, select_image, select_platforms, tags_for_digest,
+    untag,
 };
 #[cfg(feature = "archive")]
 use longshore_image::{UnpackLimits, unpack};
@@ -88,6 +89,9 @@ impl<S: Source + ?Sized> Store<S> {
         /// the index.
         pub fn select_image(&self, manifest: RawManifest, platform: &Platform) -> Result<RawManifest>
             = fn select_image;
+        /// Returns the images for several platforms, as an index without the other images.
+        pub fn select_platforms(&self, manifest: RawManifest, platforms: &[Platform])
+            -> Result<Selection> = fn select_platforms;
         /// Lists the images that a manifest contains, each with its platform.
         pub fn list_images(&self, manifest: &RawManifest) -> Result<Vec<Descriptor>> = fn list_images;
         /// Writes the blobs that a manifest lists to a folder, and returns their paths. The name of
@@ -101,12 +105,23 @@ impl<S: Source + ?Sized> Store<S> {
         /// Lists the tags, or only the tags after `after`, if given. They are ordered by text if
         /// the store can choose the order.
         pub fn tags(&self, after: Option<&Tag>) -> Listing<Tag>;
+        /// Lists the tags after `after`, in pages of a limited size.
+        pub fn next_tags(&self, after: &Tag) -> Listing<Tag>;
         /// Lists the manifests whose `subject` is this digest.
         pub fn referrers(
             &self,
             subject: &Digest,
             artifact_type: Option<&MediaType>,
         ) -> Listing<Descriptor>;
+    }
+
+    /// Lists the referrers of a manifest without its fallback tag. Returns `None` if the store has
+    /// no other listing.
+    ///
+    /// # Errors
+    /// Same as [`Source::listed_referrers`].
+    pub fn listed_referrers(&self, subject: &Digest) -> Result<Option<Listing<Descriptor>>> {
+        Ok(wait(self.inner.listed_referrers(subject))?.map(Listing::from))
     }
 
     /// Writes a blob to a file, which appears only when it is complete and verified.
@@ -156,6 +171,9 @@ impl<S: Target + ?Sized> Store<S> {
     }
 
     forward! { Target:
+        /// Returns true if the store can hold artifacts, and not only images.
+        #[must_use]
+        pub fn takes_artifacts(&self) -> bool;
         /// Checks whether the store already has the correct content, so that it need not be sent.
         pub fn holds(&self, node: Node<'_>) -> Result<Presence>;
         /// Writes a blob from bytes, a file, another store's blob or a [reader](super::body).

@@ -40,7 +40,7 @@ use crate::capabilities::Known;
 use crate::config::{Limits, UploadMethod};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, RegistryRequest};
-use crate::listing::ListOptions;
+use crate::listing::{LARGE_PAGE_SIZE, ListOptions};
 use crate::shared::Shared;
 
 /// A repository at a registry. Cheap to clone; clones share connections and tokens.
@@ -190,6 +190,17 @@ impl Source for RemoteRepository {
         let mut options = ListOptions::default();
         options.after = after.cloned();
         self.tags_with(options)
+    }
+
+    fn next_tags(&self, after: &Tag) -> Pages<Tag> {
+        let mut options = ListOptions::default();
+        options.after = Some(after.clone());
+        options.page_size = self.shared().page_size.or(Some(LARGE_PAGE_SIZE));
+        self.tags_with(options)
+    }
+
+    async fn listed_referrers(&self, subject: &Digest) -> Result<Option<Pages<Descriptor>>> {
+        self.registry_listing(subject).await
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {

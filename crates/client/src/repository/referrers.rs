@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Method, Uri};
 use longshore_core::{
-    Descriptor, Digest, Error, ErrorKind, Index, Manifest, MediaType, Page, PageToken, Pages,
-    RawManifest, Result, Tag, TagOrDigest, graph,
+    Descriptor, Digest, Error, ErrorCode, ErrorKind, Index, Manifest, MediaType, Page, PageToken,
+    Pages, RawManifest, Result, Tag, TagOrDigest, graph,
 };
+use tokio::sync::MutexGuard;
 
 use super::RemoteRepository;
 use crate::exchange::RegistryRequest;
@@ -43,20 +44,81 @@ impl RemoteRepository {
         artifact_type: Option<&MediaType>,
         token: Option<PageToken>,
     ) -> Result<Page<Descriptor>> {
-        let is_first = token.is_none();
-        let first = self.endpoint().await?.referrers(self.path(), subject, artifact_type);
-        let uri = page_uri(token, first)?;
-        match self.listed_referrers(uri, subject, artifact_type).await {
-            Err(e) if is_first && lacks_listing(&e) => {
-                let index = self.fallback_index(&fallback_tag(subject)?, subject).await?;
+        if let Some(token) = token {
+            let uri = page_uri(Some(token), Uri::default())?;
+            return self.listing_page(uri, subject, artifact_type).await;
+        }
+        match self.first_page(subject, artifact_type).await {
+            Err(e) if lacks_listing(&e) => {
+                let index = self.fallback_index(&Tag::for_referrers(subject)?, subject).await?;
                 let all = index.map_or_else(Vec::new, |index| index.manifests);
                 Ok(Page { items: of_type(all, artifact_type), next: None })
             }
-            result => result,
+            page => page,
         }
     }
 
-    async fn listed_referrers(
+    /// Returns the registry's listing of a subject that exists, or `None` if the registry has no
+    /// listing. A registry that was found to have none is not queried again.
+    pub(super) async fn registry_listing(
+        &self,
+        subject: &Digest,
+    ) -> Result<Option<Pages<Descriptor>>> {
+        let probe = self.referrers_probe().await;
+        let page = self.first_page(subject, None).await;
+        let lists = match &page {
+            Ok(_) => Some(true),
+            Err(e) if lacks_listing(e) => shows_no_listing(e).then_some(false),
+            Err(e) if is_unusable(e) => None,
+            Err(_) => return page.map(|_| None),
+        };
+        self.learn(|known| {
+            known.referrers_probed = true;
+            let known = &mut known.capabilities.lists_referrers;
+            // A single refusal does not outweigh a listing.
+            *known = if *known == Some(true) { *known } else { lists.or(*known) };
+        });
+        drop(probe);
+        let Ok(page) = page else { return Ok(None) };
+        let (repository, subject, mut first) = (self.clone(), subject.clone(), Some(page));
+        Ok(Some(Pages::new(move |token| {
+            let (repository, subject, first) = (repository.clone(), subject.clone(), first.take());
+            async move {
+                match first {
+                    Some(page) => Ok(page),
+                    None => repository.referrer_page(&subject, None, token).await,
+                }
+            }
+        })))
+    }
+
+    /// Waits until it is known whether the registry lists referrers. If the caller is the first,
+    /// returns the lock for the request that determines it for all subjects.
+    async fn referrers_probe(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.known().referrers_probed {
+            return None;
+        }
+        let lock = self.shared().referrers_probe.lock().await;
+        (!self.known().referrers_probed).then_some(lock)
+    }
+
+    /// Returns the first page of the registry's listing. The error [lacks a
+    /// listing](lacks_listing) if the registry was found to have none, which is then not queried.
+    async fn first_page(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> Result<Page<Descriptor>> {
+        if self.known().capabilities.lists_referrers == Some(false) {
+            return Err(Error::new(ErrorKind::Unsupported)
+                .at(self.repository())
+                .detail("the registry does not list referrers"));
+        }
+        let uri = self.endpoint().await?.referrers(self.path(), subject, artifact_type);
+        self.listing_page(uri, subject, artifact_type).await
+    }
+
+    async fn listing_page(
         &self,
         uri: Uri,
         subject: &Digest,
@@ -88,7 +150,7 @@ impl RemoteRepository {
             return Ok(known);
         }
         let uri = self.endpoint().await?.referrers(self.path(), subject, None);
-        let lists = match self.listed_referrers(uri, subject, None).await {
+        let lists = match self.listing_page(uri, subject, None).await {
             Ok(_) => true,
             Err(e) if lacks_listing(&e) || e.kind() == ErrorKind::Protocol => false,
             Err(error) => {
@@ -146,7 +208,7 @@ impl RemoteRepository {
         subject: &Digest,
         referrer: Descriptor,
     ) -> Result<()> {
-        let tag = fallback_tag(subject)?;
+        let tag = Tag::for_referrers(subject)?;
         let _one_at_a_time = self.shared().referrers_index.lock().await;
         for _ in 0..MERGE_ATTEMPTS {
             let Some(mut index) = self.fallback_index(&tag, subject).await? else {
@@ -185,17 +247,17 @@ fn lacks_listing(error: &Error) -> bool {
     matches!(error.status(), Some(404 | 405 | 406 | 501)) || error.kind() == ErrorKind::Unsupported
 }
 
-/// Returns the tag under which clients maintain the referrers of a digest. The tag consists of the
-/// algorithm and the value, each shortened to fit in a tag.
-///
-/// Source: distribution-spec v1.1.1, "Referrers Tag Schema".
-fn fallback_tag(subject: &Digest) -> Result<Tag> {
-    let cut = |text: &str, length: usize| -> String {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        text.chars().take(length).map(|c| if allowed(c) { c } else { '-' }).collect()
-    };
-    let tag = format!("{}-{}", cut(subject.algorithm_name(), 32), cut(subject.encoded(), 64));
-    Ok(Tag::parse(&tag)?)
+/// Returns true if a reply is no listing, but does not say that the registry has none: some servers
+/// answer unknown paths with 400 or a web page.
+fn is_unusable(error: &Error) -> bool {
+    error.status() == Some(400) || error.kind() == ErrorKind::Protocol
+}
+
+/// Returns true if a reply that [lacks a listing](lacks_listing) applies to all subjects. A registry
+/// with a listing may answer 404 for a subject or repository that it does not know.
+fn shows_no_listing(error: &Error) -> bool {
+    let unknown = [ErrorCode::NAME_UNKNOWN, ErrorCode::MANIFEST_UNKNOWN];
+    !unknown.iter().any(|code| error.has_code(code))
 }
 
 /// The header that names the filters that the registry applied.
@@ -207,16 +269,27 @@ const MERGE_ATTEMPTS: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use longshore_core::RegistryError;
+
     use super::*;
 
     #[test]
-    fn the_fallback_tag_follows_the_specification() {
-        for (digest, tag) in [
-            (format!("sha256:{}", "a".repeat(64)), format!("sha256-{}", "a".repeat(64))),
-            (format!("sha512:{}", "b".repeat(128)), format!("sha512-{}", "b".repeat(64))),
-            ("test+algo:x=y".to_owned(), "test-algo-x-y".to_owned()),
+    fn only_a_reply_about_the_listing_itself_shows_that_there_is_none() {
+        for (status, code, expected) in [
+            (404, None, true),
+            (405, None, true),
+            (404, Some(ErrorCode::UNSUPPORTED), true),
+            (404, Some(ErrorCode::NAME_UNKNOWN), false),
+            (404, Some(ErrorCode::MANIFEST_UNKNOWN), false),
         ] {
-            assert_eq!(fallback_tag(&digest.parse().unwrap()).unwrap().as_str(), tag);
+            let errors = code.iter().map(|code| RegistryError {
+                code: code.clone(),
+                message: String::new(),
+                detail: serde_json::Value::Null,
+            });
+            let error = Error::new(ErrorKind::NotFound).with_status(status);
+            let error = error.with_registry_errors(errors.collect());
+            assert_eq!(shows_no_listing(&error), expected, "{status} {code:?}");
         }
     }
 }

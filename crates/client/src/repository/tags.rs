@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::RemoteRepository;
 use crate::exchange::RegistryRequest;
-use crate::listing::{FALLBACK_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
+use crate::listing::{LARGE_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 
 impl RemoteRepository {
@@ -28,7 +28,7 @@ impl RemoteRepository {
                 let may_be_cut = token.is_none() && size.is_none();
                 match repository.tag_page(page_uri(token, first(size))?, size).await? {
                     Err(_) if may_be_cut => {
-                        let size = Some(FALLBACK_PAGE_SIZE);
+                        let size = Some(LARGE_PAGE_SIZE);
                         repository.tag_page(first(size), size).await?
                     }
                     page => page,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use longshore_core::{
     Copier, CopyObserver, CopyOptions, CopySummary, Digest, Error, ErrorKind, ParseError,
-    Reference, Result, Side, Tag, TagOrDigest,
+    Reference, Result, Side, Tag, TagOrDigest, select_platforms,
 };
 
 pub use self::report::{Copied, CopyFailure, TransferReport};
@@ -172,23 +172,34 @@ impl Transfer {
     }
 
     /// Checks, before a layout or archive is created, that the source has the image, and that the
-    /// image has the digest in the target's location.
-    async fn check_source(&self, located: &Located) -> Result<()> {
-        let stated = self.target.digest();
+    /// copy will have the digest in the target's location. Returns the manifest to copy: by digest
+    /// if the target has one, so that the copy cannot differ.
+    async fn check_source(&self, located: &Located) -> Result<TagOrDigest> {
+        let (selector, stated) = (&located.selector, self.target.digest());
         if stated.is_none() && self.target.place().repository().is_some() {
-            return Ok(());
+            return Ok(selector.clone());
         }
-        let found = match &self.options.platform {
-            None => located.source.resolve(&located.selector).await,
-            platform => located.image(platform.as_ref()).await.map(|m| m.descriptor().clone()),
+        let at_source = |e: Error| e.on(Side::Source);
+        let source = &*located.source;
+        let (manifest, copied) = match &self.options.platforms[..] {
+            [] => {
+                let found = source.resolve(selector).await.map_err(at_source)?.digest;
+                (found.clone(), found)
+            }
+            platforms => {
+                let manifest = source.manifest(selector).await.map_err(at_source)?;
+                let digest = manifest.digest().clone();
+                let selected = select_platforms(source, manifest, platforms).await;
+                (digest, selected.map_err(at_source)?.manifest.digest().clone())
+            }
         };
-        let found = found.map_err(|e| e.on(Side::Source))?.digest;
         match stated {
-            Some(stated) if *stated != found => Err(Error::new(ErrorKind::DigestMismatch)
+            None => Ok(selector.clone()),
+            Some(stated) if *stated == copied => Ok(manifest.into()),
+            Some(stated) => Err(Error::new(ErrorKind::DigestMismatch)
                 .at(&self.target)
                 .on(Side::Target)
-                .detail(format!("expected {stated}, got {found}"))),
-            _ => Ok(()),
+                .detail(format!("expected {stated}, got {copied}"))),
         }
     }
 }
@@ -224,10 +235,7 @@ impl Batch<'_> {
     async fn copy_one(&mut self, transfer: &Transfer, target: &Location) -> Result<Copied> {
         let located = self.stores.locate(&transfer.source).await?;
         let tag = transfer.tag(&located)?;
-        transfer.check_source(&located).await?;
-        // If the target has a digest, only the manifest with that digest is copied.
-        let stated = target.digest().cloned().map(TagOrDigest::from);
-        let selector = stated.unwrap_or(located.selector.clone());
+        let selector = transfer.check_source(&located).await?;
         let copier = self.copier(transfer, located.source, target).await?;
         Ok(Copied::new(target, copier.copy(&selector, tag.as_ref()).await?))
     }
@@ -246,7 +254,7 @@ impl Batch<'_> {
         }
         for (name, digest) in entries {
             let target = target.with_name(Some(name.clone()));
-            let copy = self.copy_entry(&copier, source, &target, digest).await;
+            let copy = self.copy_entry(&copier, &target, digest).await;
             let failed = |e| CopyFailure::new(source, Some(name), e);
             copies.push(copy.map(|copy| Copied::new(&target, copy)).map_err(failed));
         }
@@ -258,18 +266,19 @@ impl Batch<'_> {
     async fn copy_entry(
         &mut self,
         copier: &Copier,
-        source: &Location,
         target: &Location,
         digest: Digest,
     ) -> Result<CopySummary> {
-        let selector = digest.into();
-        let copy = copier.copy(&selector, None).await?;
-        let manifest = self.stores.open(source).await?.manifest(&selector).await;
-        let manifest = manifest.map_err(|e| e.on(Side::Source))?;
+        let copy = copier.copy(&digest.into(), None).await?;
         let target = self.writer(target.place()).await?.target(target.name());
-        // This view of the layout writes the entry's name for every tag.
-        let pushed = target.push_manifest(&manifest, Some(&Tag::latest())).await;
-        pushed.map(|()| copy).map_err(|e| e.on(Side::Target))
+        let named = async {
+            // The copy differs from the source's manifest if platforms are selected.
+            let manifest = target.manifest(&copy.root.digest.clone().into()).await?;
+            // This view of the layout writes the entry's name for every tag.
+            target.push_manifest(&manifest, Some(&Tag::latest())).await
+        };
+        named.await.map_err(|e| e.on(Side::Target))?;
+        Ok(copy)
     }
 
     async fn copier(

@@ -111,6 +111,8 @@ fn manifests_tags_and_referrers_work_without_async() {
     assert_eq!(repository.tags(Some(&tag("v1"))).all().unwrap(), [tag("v2")]);
     let referrer = artifact("signature").subject(made.clone());
     let referrer = repository.push_pack(referrer, None).unwrap();
+    let found = repository.listed_referrers(&made.digest).unwrap();
+    assert_eq!(found.unwrap().all().unwrap().len(), 1);
     let found = repository.referrers(&made.digest, None).all().unwrap();
     assert_eq!(found.iter().map(|d| &d.digest).collect::<Vec<_>>(), [&referrer.digest]);
     assert_eq!(repository.untag(&tag("v2")).unwrap(), UntagMethod::Direct);

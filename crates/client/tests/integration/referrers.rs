@@ -102,6 +102,45 @@ async fn the_fallback_tag_is_read_if_the_registry_has_no_listing() {
 }
 
 #[tokio::test]
+async fn a_registry_without_a_listing_refuses_only_one_request() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    server.expect(api("").answer(404));
+    for _ in 0..3 {
+        assert!(repository.listed_referrers(&subject()).await.unwrap().is_none());
+    }
+    let sbom = [listed(&artifact("a/sbom"))];
+    server
+        .expect(Exchange::new("GET", fallback()).header("content-type", INDEX).body(index(&sbom)));
+    assert_eq!(repository.referrers(&subject(), None).all().await.unwrap(), sbom);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_reply_that_is_no_listing_does_not_show_that_there_is_none() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    for (status, body) in
+        [(404, "{\"errors\":[{\"code\":\"NAME_UNKNOWN\"}]}"), (400, ""), (200, "<html>")]
+    {
+        server.expect(api("").answer(status).body(body));
+        assert!(repository.listed_referrers(&subject()).await.unwrap().is_none(), "{status}");
+    }
+    let both = [listed(&artifact("a/sbom")), listed(&artifact("a/signature"))];
+    let link = format!("</v2/a/b/referrers/{}?next=2>; rel=\"next\"", subject());
+    server.expect(api("").header("link", link).body(index(&both[..1])));
+    server.expect(api("?next=2").body(index(&both[1..])));
+    let found = repository.listed_referrers(&subject()).await.unwrap().unwrap();
+    assert_eq!(found.all().await.unwrap(), both);
+    // A single refusal does not outweigh a listing.
+    server.expect(api("").answer(404));
+    assert!(repository.listed_referrers(&subject()).await.unwrap().is_none());
+    server.expect(api("").body(index(&both)));
+    assert!(repository.listed_referrers(&subject()).await.unwrap().is_some());
+    server.finish();
+}
+
+#[tokio::test]
 async fn the_fallback_index_is_not_written_if_the_registry_lists_referrers() {
     let server = Script::start().await;
     let sbom = artifact("a/sbom");

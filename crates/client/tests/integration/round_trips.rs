@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore::{
-    BlobBody, Client, Copier, CopyStats, Descriptor, Memory, Pushed, RemoteRepository, Tag,
-    Target as _,
+    BlobBody, Client, Copier, CopyOptions, CopyStats, Descriptor, Memory, Pack, Pushed,
+    ReferrerSelection, RemoteRepository, Source as _, Tag, Target as _,
 };
 use longshore_registry::{Registry, TestRegistry};
-use longshore_testkit::fault::FaultProxy;
+use longshore_testkit::fault::{FaultProxy, Request};
 use longshore_testkit::fixture::{Content, Image, Layer};
 use longshore_testkit::peer::DockerRegistry;
 use longshore_testkit::random;
@@ -48,11 +48,23 @@ impl Pair {
         content.push(&plain.repository(&repository), Some(&tag("v1"))).await;
     }
 
-    /// Copies `v1` of a repository to a tag of the same repository. Returns the number of requests
-    /// to the source and to the target.
+    /// Copies `v1` of a repository to a tag of the same repository, without referrers. Returns the
+    /// number of requests to the source and to the target.
     async fn copy(&self, name: &str, to: &str) -> (usize, usize, CopyStats) {
+        self.copy_with(ReferrerSelection::None, name, to).await
+    }
+
+    async fn copy_with(
+        &self,
+        referrers: ReferrerSelection,
+        name: &str,
+        to: &str,
+    ) -> (usize, usize, CopyStats) {
         let before = (self.source.requests().len(), self.target.requests().len());
-        let copier = Copier::new(self.at(&self.source, name), self.at(&self.target, name));
+        let mut options = CopyOptions::default();
+        options.referrers = referrers;
+        let copier = Copier::builder(self.at(&self.source, name), self.at(&self.target, name));
+        let copier = copier.options(options).build();
         let copied = copier.copy(&tag("v1").into(), Some(&tag(to))).await.unwrap();
         let (source, target) = (self.source.requests(), self.target.requests());
         (source.len() - before.0, target.len() - before.1, copied.stats)
@@ -140,6 +152,89 @@ async fn docker_registry_takes_two_requests_per_blob() {
     assert_eq!((source, target, stats.blobs_sent), (1, 1, 0));
     let (_, target, stats) = pair.copy("second", "v2").await;
     assert_eq!((target, stats.blobs_held), (blobs + 2, 4));
+}
+
+#[tokio::test]
+async fn referrers_take_one_listing_of_tags_and_one_request_per_manifest() {
+    let (target, _stop) = start(Registry::builder().memory()).await;
+    let pair = Pair::with_target(target).await;
+    let all = ReferrerSelection::All;
+    pair.fill("plain", &image(1, 3)).await;
+    let blobs = 4;
+    let (source, _, _) = pair.copy_with(all.clone(), "plain", "v1").await;
+    assert_eq!(source, blobs + 1 + 2);
+    // The requests to the source are for the manifest, the tags and the referrers.
+    let (source, target, stats) = pair.copy_with(all.clone(), "plain", "v1").await;
+    assert_eq!((source, target, stats.blobs_sent), (3, 1, 0));
+
+    pair.fill("index", &Image::small_index(1)).await;
+    pair.copy_with(all.clone(), "index", "v1").await;
+    let (source, target, _) = pair.copy_with(all.clone(), "index", "v1").await;
+    // An index and two images.
+    assert_eq!((source, target), (2 + 3, 1));
+
+    pair.fill("signed", &image(2, 1)).await;
+    let signed = pair.at(&pair.source, "signed");
+    let image = signed.resolve(&tag("v1").into()).await.unwrap();
+    let sbom = || Pack::artifact("application/spdx+json".parse().unwrap()).file("sbom", "{}");
+    sbom().subject(image.clone()).push(&*signed, None).await.unwrap();
+    let signature = Tag::for_referrers(&image.digest).unwrap();
+    let signature = tag(&format!("{signature}.sig"));
+    sbom().push(&*signed, Some(&signature)).await.unwrap();
+    pair.copy_with(all.clone(), "signed", "v1").await;
+    let (source, target, stats) = pair.copy_with(all, "signed", "v1").await;
+    // The source is asked for the manifest, the tags, the manifest of the digest tag, and the
+    // referrers of three manifests. The target is asked for the tag, the referrer, the list of
+    // referrers, and the digest tag.
+    assert_eq!((source, target), (3 + 3, 4));
+    assert_eq!((stats.manifests_sent, stats.manifests_held), (0, 3));
+    let copy = pair.at(&pair.target, "signed");
+    copy.resolve(&signature.into()).await.unwrap();
+    assert_eq!(copy.referrers(&image.digest, None).all().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_is_asked_once_for_tags_and_referrers_however_many_tags_are_copied() {
+    let registry = DockerRegistry::start();
+    let (target, _stop) = start(Registry::builder().memory()).await;
+    let mut pair = Pair::with_target(target).await;
+    pair.source = FaultProxy::start(registry.address().parse().unwrap()).await;
+    let source = pair.at(&pair.source, "a");
+    let mut tags = Vec::new();
+    for n in 0..12 {
+        let name = tag(&format!("v{n}"));
+        image(n, 1).push(&*source, Some(&name)).await;
+        tags.push(name);
+    }
+    let image = source.resolve(&tags[7].clone().into()).await.unwrap();
+    let sbom = Pack::artifact("application/spdx+json".parse().unwrap()).file("sbom", "{}");
+    let sbom = sbom.subject(image.clone()).push(&*source, None).await.unwrap();
+    let target = pair.at(&pair.target, "a");
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let before = pair.source.requests().len();
+        let client = quick().build();
+        let repository = format!("{}/a", pair.source.address()).parse().unwrap();
+        let source = Arc::new(client.repository(&repository));
+        let copier = Copier::new(source, Arc::<RemoteRepository>::clone(&target));
+        for outcome in copier.copy_tags(tags.clone()).await {
+            outcome.result.unwrap();
+        }
+        counts.push(pair.source.requests().split_off(before));
+    }
+    let of = |requests: &[Request], part: &str| {
+        requests.iter().filter(|request| request.path.contains(part)).count()
+    };
+    for requests in &counts {
+        assert_eq!(of(requests, "/referrers/"), 1, "{requests:?}");
+        assert_eq!(of(requests, "/tags/list"), 1, "{requests:?}");
+        // The index of the referrers is requested only for the manifest that has one.
+        assert_eq!(of(requests, "/manifests/sha256-"), 1, "{requests:?}");
+    }
+    // The second copy requests one manifest per tag, the tags, the referrers, and their index.
+    assert_eq!(counts[1].len(), 12 + 3, "{:?}", counts[1]);
+    let copied = target.referrers(&image.digest, None).all().await.unwrap();
+    assert_eq!(copied.iter().map(|d| &d.digest).collect::<Vec<_>>(), [&sbom.digest]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ use serde::Serialize;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::media_type::MediaType;
 use crate::reference::{Repository, Tag};
 
 /// An event in a copy.
@@ -93,10 +94,80 @@ pub struct CopySummary {
     /// The layers that were left out because they may not be redistributed. A layer that several
     /// copies of the same copier share is listed by only one of them.
     pub left_out: Vec<Digest>,
+    /// The index from which [platforms](super::CopyOptions::platforms) were selected, if the copy
+    /// has another digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selected_from: Option<Digest>,
+    /// The referrers and digest tags that were found but not copied. Content that is attached to a
+    /// manifest of several copies of the same copier is listed by only one of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<LeftBehind>,
     /// The counts of this copy. Content below the root that several copies of the same copier share
     /// is counted by only one of them.
     #[serde(flatten)]
     pub stats: CopyStats,
+}
+
+/// A referrer, digest tag or attestation that was found but not copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LeftBehind {
+    /// The digest of the manifest to which the content belongs.
+    pub subject: Digest,
+    /// The digest of the content, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The artifact type of a referrer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    /// The digest tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// The reason.
+    pub reason: LeftBehindReason,
+}
+
+/// The reason why content was left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeftBehindReason {
+    /// It is not of one of the selected [types](super::ReferrerSelection::OfTypes).
+    OtherType,
+    /// The target cannot hold artifacts.
+    Unsupported,
+    /// It belongs to the index from which platforms were selected, and the copy is another
+    /// manifest.
+    OtherManifest,
+    /// The target's manifest under the digest tag has content that the source's manifest lacks.
+    TargetDiffers,
+    /// The source refused to list the referrers of the subject.
+    NotListed,
+    /// The source lists the referrer but does not have it.
+    Missing,
+}
+
+impl LeftBehind {
+    pub(super) fn referrer(
+        subject: &Digest,
+        referrer: &Descriptor,
+        reason: LeftBehindReason,
+    ) -> Self {
+        Self {
+            digest: Some(referrer.digest.clone()),
+            artifact_type: referrer.artifact_type.clone(),
+            ..Self::unlisted(subject, reason)
+        }
+    }
+
+    pub(super) fn tag(subject: &Digest, tag: Tag, reason: LeftBehindReason) -> Self {
+        Self { tag: Some(tag), ..Self::unlisted(subject, reason) }
+    }
+
+    /// Stands for everything that is attached to the subject.
+    pub(super) fn unlisted(subject: &Digest, reason: LeftBehindReason) -> Self {
+        Self { subject: subject.clone(), digest: None, artifact_type: None, tag: None, reason }
+    }
 }
 
 /// The outcome of the copy of one of several tags.

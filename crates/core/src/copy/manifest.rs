@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 
 use super::plan::{self, Walk};
-use super::run::{Run, Tally};
+use super::run::{self, Run, Tally};
 use super::{CopyEvent, CopyOptions};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -15,29 +15,34 @@ use crate::manifest::RawManifest;
 use crate::store::{Node, Presence};
 
 impl Run {
-    /// Decides whether to descend below a manifest. A copy with referrers always descends, because
-    /// children have referrers too.
+    /// Decides whether to descend below a manifest.
     pub(super) fn walk(&self, holding: Presence) -> Walk {
-        let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
-        plan::walk(holding, recheck || referrers, nondistributable)
+        let CopyOptions { recheck, nondistributable, .. } = self.options;
+        plan::walk(holding, recheck, nondistributable)
     }
 
     /// Copies a manifest once, without a tag.
+    ///
+    /// - `holding`: the presence of the manifest at the target, if it is known.
     pub(super) async fn once_below(
         self: &Arc<Self>,
         tally: &Arc<Tally>,
         manifest: RawManifest,
+        holding: Option<Presence>,
         depth: usize,
     ) -> Result<()> {
         let digest = manifest.digest().clone();
         self.manifests
             .run(&digest, || async {
-                let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
+                let holding = match holding {
+                    Some(holding) => holding,
+                    None => self.target_holds(Node::Manifest(manifest.descriptor())).await?,
+                };
                 self.below(tally, &manifest, holding, depth).await?;
                 if self.walk(holding) == Walk::Descend {
                     self.send_manifest(&manifest, None).await?;
                 }
-                self.arrived(tally, &manifest, holding);
+                self.arrived(tally, manifest.descriptor(), holding);
                 Ok(())
             })
             .await
@@ -77,27 +82,11 @@ impl Run {
         for digest in successors.unsized_blobs {
             tasks.spawn(Arc::clone(self).unsized_blob(Arc::clone(tally), digest));
         }
-        let mut manifests = successors
+        let manifests = successors
             .manifests
             .into_iter()
             .map(|child| Arc::clone(self).child(Arc::clone(tally), child, depth + 1));
-        for child in manifests.by_ref().take(self.options.parallel.get()) {
-            tasks.spawn(child);
-        }
-        let mut result = Ok(());
-        while let Some(done) = tasks.join_next().await {
-            let done = done.unwrap_or_else(|e| Err(Error::new(ErrorKind::Canceled).with_source(e)));
-            if done.is_err() {
-                result = done;
-                break;
-            }
-            if let Some(child) = manifests.next() {
-                tasks.spawn(child);
-            }
-        }
-        // Wait for the other tasks to stop, so that their partial writes are removed.
-        tasks.shutdown().await;
-        result
+        run::all_with(tasks, manifests, self.options.parallel.get()).await
     }
 
     /// Returns the content to be copied below a manifest.
@@ -114,9 +103,8 @@ impl Run {
                 .detail(format!("manifests are nested more than {DEPTH_LIMIT} levels deep")));
         }
         let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
-        if self.options.referrers {
-            let children = successors.manifests.iter().map(|child| child.digest.clone());
-            self.listed().insert(manifest.digest().clone(), children.collect());
+        if self.finds_attached() && manifest.media_type().is_index() {
+            self.record_entries(manifest)?;
         }
         if walk == Walk::Foreign {
             successors.blobs.retain(|blob| blob.media_type.is_nondistributable());
@@ -150,7 +138,7 @@ impl Run {
         depth: usize,
     ) -> Result<()> {
         let manifest = self.read_listed(child).await?;
-        self.once_below(tally, manifest.clone(), depth).await?;
+        self.once_below(tally, manifest.clone(), None, depth).await?;
         self.check_name(&manifest).await
     }
 

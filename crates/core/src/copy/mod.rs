@@ -6,7 +6,9 @@
 //! mounted. All other content is sent. A [`Copier`] handles each digest once, except a root, which
 //! is pushed with each of its tags. `plan` makes these decisions, and `run` carries them out.
 
+mod attached;
 mod blob;
+mod digest_tags;
 mod event;
 mod manifest;
 mod plan;
@@ -18,14 +20,15 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 
-pub use event::{CopyEvent, CopyStats, CopySummary, TagOutcome};
-pub use preview::{CopyPlan, PlannedAction, PlannedStep};
+pub use event::{CopyEvent, CopyStats, CopySummary, LeftBehind, LeftBehindReason, TagOutcome};
+pub use preview::{CopyPlan, PlannedAction, PlannedStep, PlannedTag};
 
 use self::plan::Series;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::media_type::MediaType;
 use crate::platform::Platform;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Source, Target};
@@ -34,11 +37,14 @@ use crate::store::{Source, Target};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CopyOptions {
-    /// Copies only the image for this platform from an index. The copy then has the image's digest.
-    pub platform: Option<Platform>,
-    /// Also copies the referrers of every copied manifest, such as signatures, attestations and
-    /// SBOMs.
-    pub referrers: bool,
+    /// The platforms to copy from an index. Empty for all platforms. With one platform, the copy is
+    /// the image alone. With several platforms, the copy is the index without the other images. In
+    /// both cases, the copy has another digest than the index. See
+    /// [`select_platforms`](crate::select_platforms).
+    pub platforms: Vec<Platform>,
+    /// What is copied of the content that is attached to the copied manifests, such as signatures,
+    /// attestations and SBOMs.
+    pub referrers: ReferrerSelection,
     /// Also copies layers that may not be redistributed. The copy fails if the source and the
     /// target both lack such a layer.
     pub nondistributable: bool,
@@ -50,11 +56,29 @@ pub struct CopyOptions {
     pub parallel: NonZeroUsize,
 }
 
+/// The selection of the content that is attached to the copied manifests: their referrers, and the
+/// manifests under their [digest tags](Tag::is_digest_tag), which cosign uses.
+///
+/// Attached content of attached manifests is selected in the same way. It is copied before the tag
+/// of the copy is set. The summary of the copy lists the content that was found but not copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReferrerSelection {
+    /// Everything.
+    #[default]
+    All,
+    /// Nothing. The copy does not look for attached content.
+    None,
+    /// Only referrers of these artifact types. The content of a digest tag is also selected by the
+    /// media types of its layers, because cosign's manifests have no artifact type of their own.
+    OfTypes(Vec<MediaType>),
+}
+
 impl Default for CopyOptions {
     fn default() -> Self {
         Self {
-            platform: None,
-            referrers: false,
+            platforms: Vec::new(),
+            referrers: ReferrerSelection::All,
             nondistributable: false,
             recheck: false,
             parallel: PARALLEL,
@@ -87,10 +111,10 @@ pub struct Copier {
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use longshore_core::{Copier, CopyOptions, Memory};
+/// # use longshore_core::{Copier, CopyOptions, Memory, ReferrerSelection};
 /// # let (source, target) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
 /// let mut options = CopyOptions::default();
-/// options.referrers = true;
+/// options.referrers = ReferrerSelection::None;
 /// let copier = Copier::builder(source, target)
 ///     .options(options)
 ///     .on_event(|event| eprintln!("{event:?}"))
@@ -166,22 +190,35 @@ impl Copier {
     /// Copies several tags in parallel, each to the same tag of the target. A failed tag does not
     /// stop the others.
     ///
-    /// Returns one outcome per tag, in the order given. In two cases, the remaining tags are not
+    /// Returns one outcome per tag, in the order given. [Digest tags](Tag::is_digest_tag) are copied
+    /// first, so that signatures exist when the tags of their images are set. In two cases, the remaining tags are not
     /// tried and get the outcome [`Canceled`](ErrorKind::Canceled): after a registry refused the
     /// credentials, which apply to the whole repository, and after three tags in a row failed
     /// because a registry could not be reached or limited the rate of requests.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
         let parallel = self.run.options.small_parallel();
         let series = Mutex::new(Series::default());
-        // The first tag shows whether the registries accept the credentials, and what they support.
-        let mut tags = tags.into_iter();
-        let Some(first) = tags.next() else { return Vec::new() };
-        let mut outcomes = vec![self.copy_of_series(first, &series).await];
-        let others = futures_util::stream::iter(tags)
-            .map(|tag| self.copy_of_series(tag, &series))
-            .buffered(parallel);
-        outcomes.extend(others.collect::<Vec<_>>().await);
-        outcomes
+        // Digest tags are copied first, so that they exist when the tags of their images are set.
+        let (attached, images): (Vec<_>, Vec<_>) =
+            tags.into_iter().enumerate().partition(|(_, tag)| tag.is_digest_tag());
+        self.run.own_tags().extend(attached.iter().map(|(_, tag)| tag.clone()));
+        let copy = |(at, tag): (usize, Tag)| {
+            self.copy_of_series(tag, &series).map(move |outcome| (at, outcome))
+        };
+        let mut outcomes = Vec::new();
+        for mut tags in [attached, images].map(Vec::into_iter) {
+            // The first tag shows whether the registries accept the credentials, and what they
+            // support.
+            if outcomes.is_empty()
+                && let Some(first) = tags.next()
+            {
+                outcomes.push(copy(first).await);
+            }
+            let others = futures_util::stream::iter(tags).map(copy).buffered(parallel);
+            outcomes.extend(others.collect::<Vec<_>>().await);
+        }
+        outcomes.sort_by_key(|(at, _)| *at);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     async fn copy_of_series(&self, tag: Tag, series: &Mutex<Series>) -> TagOutcome {

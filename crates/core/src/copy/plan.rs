@@ -1,7 +1,10 @@
 //! The decisions of a copy, as pure functions.
 
+use super::{LeftBehindReason, ReferrerSelection};
 use crate::descriptor::Descriptor;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
+use crate::manifest::{Manifest, RawManifest};
+use crate::media_type::MediaType;
 use crate::reference::Repository;
 use crate::store::Presence;
 
@@ -53,6 +56,74 @@ pub(super) fn walk(holding: Presence, recheck: bool, nondistributable: bool) -> 
         // The target may hold the manifest without listing it. Sending the manifest again ensures
         // that it is listed.
         Presence::Complete | Presence::Partial | Presence::Absent => Walk::Descend,
+    }
+}
+
+/// Decides why a referrer or the content of a digest tag is left behind. Returns `None` if it is
+/// copied.
+///
+/// - `takes_artifacts`: whether the target can hold artifacts.
+/// - `types`: the artifact type and, for a digest tag, also the media types of its layers.
+pub(super) fn left_behind(
+    selection: &ReferrerSelection,
+    takes_artifacts: bool,
+    types: &[&MediaType],
+) -> Option<LeftBehindReason> {
+    match selection {
+        _ if !takes_artifacts => Some(LeftBehindReason::Unsupported),
+        ReferrerSelection::All => None,
+        ReferrerSelection::OfTypes(wanted) if wanted.iter().any(|t| types.contains(&t)) => None,
+        ReferrerSelection::OfTypes(_) | ReferrerSelection::None => {
+            Some(LeftBehindReason::OtherType)
+        }
+    }
+}
+
+/// Returns the artifact type of a manifest and the media types of its layers.
+///
+/// Cosign's manifests under digest tags have the configuration of an image, so only their layers
+/// show what they are.
+pub(super) fn types_of(manifest: &RawManifest) -> Result<Vec<&MediaType>> {
+    let parsed = manifest.parse()?;
+    let layers = content_of(parsed).iter().map(|entry| &entry.media_type);
+    Ok(parsed.artifact_type().into_iter().chain(layers).collect())
+}
+
+/// What to do with a digest tag at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TagStep {
+    /// The tag already points at the source's manifest.
+    Skip,
+    /// Copy the manifest, then set the tag.
+    Set,
+    /// Leave the tag as it is, because the target's manifest has layers that the source's manifest
+    /// lacks, such as another signature.
+    LeaveBehind,
+}
+
+/// Decides how to treat a digest tag.
+///
+/// - `existing`: the manifest to which the tag points at the target.
+pub(super) fn tag_step(new: &RawManifest, existing: Option<&RawManifest>) -> Result<TagStep> {
+    let Some(existing) = existing else { return Ok(TagStep::Set) };
+    if existing.digest() == new.digest() {
+        return Ok(TagStep::Skip);
+    }
+    let (new, old) = (content_of(new.parse()?), content_of(existing.parse()?));
+    // Cosign states a signature in the annotations of its layer, so whole descriptors are compared.
+    Ok(match old.iter().all(|entry| new.contains(entry)) {
+        true => TagStep::Set,
+        false => TagStep::LeaveBehind,
+    })
+}
+
+/// Returns the layers or blobs of an artifact, or the entries of an index.
+fn content_of(manifest: &Manifest) -> &[Descriptor] {
+    match manifest {
+        Manifest::Image(image) => &image.layers,
+        Manifest::Artifact(artifact) => &artifact.blobs,
+        Manifest::Index(index) => &index.manifests,
+        Manifest::Schema1(_) | Manifest::Opaque => &[],
     }
 }
 
@@ -121,6 +192,53 @@ mod tests {
             (Presence::Complete, true, false, Walk::Descend),
         ] {
             assert_eq!(walk(holding, recheck, nondistributable), decided);
+        }
+    }
+
+    #[test]
+    fn attachments_are_left_behind_for_their_type_or_the_target() {
+        use LeftBehindReason::{OtherType, Unsupported};
+        let [sbom, signature, layer] =
+            ["a/sbom", "a/signature", "a/layer"].map(|text| MediaType::parse(text).unwrap());
+        let only = ReferrerSelection::OfTypes(vec![signature.clone(), layer.clone()]);
+        for (selection, takes_artifacts, types, expected) in [
+            (&ReferrerSelection::All, true, &[&sbom][..], None),
+            (&ReferrerSelection::All, true, &[], None),
+            (&ReferrerSelection::All, false, &[&sbom], Some(Unsupported)),
+            (&only, true, &[&signature], None),
+            (&only, true, &[&sbom, &layer], None),
+            (&only, true, &[&sbom], Some(OtherType)),
+            (&only, true, &[], Some(OtherType)),
+            (&only, false, &[&signature], Some(Unsupported)),
+        ] {
+            assert_eq!(left_behind(selection, takes_artifacts, types), expected, "{types:?}");
+        }
+    }
+
+    #[test]
+    fn a_digest_tag_moves_unless_the_target_would_lose_content() {
+        let layer = |signature: &str| {
+            let mut layer = Descriptor::from_bytes(MediaType::OCI_LAYER, b"payload");
+            layer.annotations.insert("dev.cosignproject.cosign/signature", signature);
+            layer
+        };
+        let manifest = |layers: &[&str]| {
+            let layers: Vec<Descriptor> = layers.iter().map(|text| layer(text)).collect();
+            let config =
+                Descriptor::from_bytes(MediaType::OCI_CONFIG, layers.len().to_string().as_bytes());
+            let document =
+                serde_json::json!({"schemaVersion": 2, "config": config, "layers": layers});
+            RawManifest::from_document(&document, Some(MediaType::OCI_MANIFEST)).unwrap()
+        };
+        let (one, both, other) = (manifest(&["1"]), manifest(&["1", "2"]), manifest(&["2"]));
+        for (new, existing, step) in [
+            (&one, None, TagStep::Set),
+            (&one, Some(&one), TagStep::Skip),
+            (&both, Some(&one), TagStep::Set),
+            (&one, Some(&both), TagStep::LeaveBehind),
+            (&one, Some(&other), TagStep::LeaveBehind),
+        ] {
+            assert_eq!(tag_step(new, existing).unwrap(), step);
         }
     }
 

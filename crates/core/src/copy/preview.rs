@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use super::LeftBehind;
+use super::attached::DigestTag;
 use super::plan::{Step, Walk};
 use super::referrers::Subjects;
 use super::run::Run;
@@ -23,6 +25,16 @@ pub struct CopyPlan {
     pub root: Descriptor,
     /// The tag that would point at the root manifest.
     pub tag: Option<Tag>,
+    /// The index from which [platforms](super::CopyOptions::platforms) would be selected, if the
+    /// copy has another digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selected_from: Option<Digest>,
+    /// The digest tags that would be set.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub digest_tags: Vec<PlannedTag>,
+    /// The referrers and digest tags that would not be copied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<LeftBehind>,
     /// The steps, children before parents, each digest once. Content that the copy does not examine
     /// is not listed. By default, this is everything below a manifest that the target reports as
     /// complete.
@@ -37,6 +49,16 @@ pub struct PlannedStep {
     pub content: Descriptor,
     /// The action that would be taken.
     pub action: PlannedAction,
+}
+
+/// A digest tag that would be set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PlannedTag {
+    /// The tag.
+    pub tag: Tag,
+    /// The digest of the manifest at which the tag would point.
+    pub digest: Digest,
 }
 
 /// The action that would be taken for a manifest or blob.
@@ -67,18 +89,23 @@ impl CopyPlan {
 
 impl Run {
     pub(super) async fn plan(&self, selector: TagOrDigest, tag: Option<Tag>) -> Result<CopyPlan> {
-        let root = self.root(&selector).await?;
-        let mut planner = Planner { run: self, known: HashSet::new(), steps: Vec::new() };
-        planner.manifest(&root, 0).await?;
-        if self.options.referrers {
-            let mut subjects = Subjects::of(root.digest());
-            while let Some(subject) = self.next_subject(&mut subjects) {
-                for referrer in self.referrers_of(&subject, &mut subjects).await? {
-                    planner.manifest(&self.read_listed(&referrer).await?, 0).await?;
-                }
-            }
+        let selection = self.root(&selector).await?;
+        let root = &selection.manifest;
+        let (known, steps, digest_tags, left_behind) = Default::default();
+        let mut planner = Planner { run: self, known, steps, digest_tags, left_behind };
+        planner.manifest(root, 0).await?;
+        if self.finds_attached() {
+            planner.attachments(root).await?;
+            planner.left_behind.extend(self.left_by_selection(&selection).await?);
         }
-        Ok(CopyPlan { root: root.descriptor().clone(), tag, steps: planner.steps })
+        Ok(CopyPlan {
+            root: root.descriptor().clone(),
+            tag,
+            selected_from: selection.index.as_ref().map(|index| index.digest().clone()),
+            digest_tags: planner.digest_tags,
+            left_behind: planner.left_behind,
+            steps: planner.steps,
+        })
     }
 }
 
@@ -86,9 +113,39 @@ struct Planner<'a> {
     run: &'a Run,
     known: HashSet<Digest>,
     steps: Vec<PlannedStep>,
+    digest_tags: Vec<PlannedTag>,
+    left_behind: Vec<LeftBehind>,
 }
 
 impl Planner<'_> {
+    /// Plans everything attached to the root, to the manifests below it, and to other attached
+    /// manifests.
+    async fn attachments(&mut self, root: &RawManifest) -> Result<()> {
+        self.run.record_entries(root)?;
+        let mut subjects = Subjects::of(root.descriptor());
+        while let Some(subject) = subjects.next() {
+            let mut next = self.run.entries(&subject).await?;
+            let attached = self.run.attached_to(&subject.digest).await?;
+            self.left_behind.extend(attached.left_behind);
+            for referrer in attached.referrers {
+                match self.run.read_referrer(&subject.digest, &referrer).await? {
+                    Ok(manifest) => self.manifest(&manifest, 0).await?,
+                    Err(left) => self.left_behind.push(left),
+                }
+                next.push(referrer);
+            }
+            for DigestTag { tag, manifest, is_current } in attached.digest_tags {
+                self.manifest(&manifest, 0).await?;
+                next.push(manifest.descriptor().clone());
+                if !is_current {
+                    self.digest_tags.push(PlannedTag { tag, digest: manifest.digest().clone() });
+                }
+            }
+            subjects.add(&next)?;
+        }
+        Ok(())
+    }
+
     /// Plans a manifest, after everything below it. The future is boxed, because an index may list
     /// indexes.
     fn manifest<'a>(

@@ -1,109 +1,225 @@
-//! Finds the referrers of the copied content, including referrers of referrers.
+//! Copies what is attached to the copied content: referrers and digest tags, including those of
+//! other attached manifests. `attached` finds them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
-use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryStreamExt as _};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio::try_join;
 
-use super::run::{Run, Tally};
+use super::attached::{Attached, DigestTag};
+use super::plan::Walk;
+use super::run::{self, Run, Tally, canceled};
+use super::{LeftBehind, LeftBehindReason};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::manifest::RawManifest;
+use crate::select::Selection;
+use crate::store::{Node, Presence};
 
 impl Run {
-    /// Copies all referrers of the root and of the manifests below it, including referrers of
-    /// referrers.
-    pub(super) async fn referrers(
-        self: &Arc<Self>,
-        tally: &Arc<Tally>,
-        root: &Digest,
+    /// Copies everything attached to the root and to the manifests below it, and then everything
+    /// attached to the attached manifests.
+    ///
+    /// No work on a subject waits for another subject, so subjects that refer to each other do not
+    /// block the copy.
+    pub(super) async fn attachments(
+        self: Arc<Self>,
+        tally: Arc<Tally>,
+        root: RawManifest,
     ) -> Result<()> {
-        let mut subjects = Subjects::of(root);
-        while let Some(subject) = self.next_subject(&mut subjects) {
-            for referrer in self.referrers_of(&subject, &mut subjects).await? {
-                self.listed_manifest(tally, &referrer, 0).await?;
+        self.record_entries(&root)?;
+        let mut subjects = Subjects::of(root.descriptor());
+        let mut tasks = JoinSet::new();
+        loop {
+            while tasks.len() < self.options.small_parallel()
+                && let Some(subject) = subjects.next()
+            {
+                tasks.spawn(Arc::clone(&self).attachments_of(Arc::clone(&tally), subject));
+            }
+            let Some(done) = tasks.join_next().await else { return Ok(()) };
+            let found = done.unwrap_or_else(|e| Err(run::stopped(e)));
+            if let Err(e) = found.and_then(|found| subjects.add(&found)) {
+                tasks.shutdown().await;
+                return Err(hinted(e));
             }
         }
+    }
+
+    /// Copies what is attached to one manifest. Returns the manifests to examine next: the entries
+    /// of an index, and the attached manifests.
+    async fn attachments_of(
+        self: Arc<Self>,
+        tally: Arc<Tally>,
+        subject: Descriptor,
+    ) -> Result<Arc<[Descriptor]>> {
+        self.attached
+            .run(&subject.digest, || async {
+                let (mut next, attached) =
+                    try_join!(self.entries(&subject), self.attached_to(&subject.digest))?;
+                let Attached { referrers, digest_tags, left_behind } = attached;
+                tally.leave_behind(left_behind);
+                next.extend(referrers.iter().cloned());
+                next.extend(digest_tags.iter().map(|tag| tag.manifest.descriptor().clone()));
+                let at_target = Arc::new(AtTarget::new(subject.digest.clone()));
+                let referrers = referrers.into_iter().map(|referrer| {
+                    let (run, tally) = (Arc::clone(&self), Arc::clone(&tally));
+                    run.referrer(tally, Arc::clone(&at_target), referrer).boxed()
+                });
+                let tags = digest_tags
+                    .into_iter()
+                    .map(|tag| Arc::clone(&self).digest_tag(Arc::clone(&tally), tag).boxed());
+                let work: Vec<BoxFuture<'static, Result<()>>> = referrers.chain(tags).collect();
+                run::all_with(JoinSet::new(), work, self.options.parallel.get()).await?;
+                Ok(next.into())
+            })
+            .await
+    }
+
+    /// Records what is attached to the index from which platforms were selected, and the
+    /// attestations of the selected image. They belong to another manifest than the copy.
+    pub(super) async fn leave_selected_from(
+        self: Arc<Self>,
+        tally: Arc<Tally>,
+        selection: Selection,
+    ) -> Result<()> {
+        tally.leave_behind(self.left_by_selection(&selection).await?);
         Ok(())
     }
 
-    /// Returns the next manifest whose referrers are to be found, and adds its children as
-    /// subjects.
-    ///
-    /// The children come from the records of all copies, because another copy may have sent a
-    /// shared manifest and failed afterwards. A blob that an index lists has no record and is
-    /// skipped.
-    pub(super) fn next_subject(&self, subjects: &mut Subjects) -> Option<Digest> {
-        let listed = self.listed();
-        loop {
-            let subject = subjects.waiting.pop_front()?;
-            if let Some(children) = listed.get(&subject) {
-                children.iter().for_each(|child| {
-                    subjects.add(child);
-                });
-                return Some(subject);
+    /// Copies a referrer. A referrer that the target holds but does not list is sent again, because
+    /// an earlier copy may have ended in between.
+    async fn referrer(
+        self: Arc<Self>,
+        tally: Arc<Tally>,
+        at_target: Arc<AtTarget>,
+        referrer: Descriptor,
+    ) -> Result<()> {
+        let mut holding = self.target_holds(Node::Manifest(&referrer)).await?;
+        if holding == Presence::Complete && !at_target.lists(&self, &referrer.digest).await? {
+            holding = Presence::Partial;
+        }
+        if self.walk(holding) == Walk::Stop {
+            self.arrived(&tally, &referrer, holding);
+            return Ok(());
+        }
+        match self.read_referrer(&at_target.subject, &referrer).await? {
+            Ok(manifest) => self.once_below(&tally, manifest, Some(holding), 0).await,
+            Err(left) => {
+                tally.leave_behind(vec![left]);
+                Ok(())
             }
         }
     }
 
-    /// Returns the referrers of a subject that were not found before, and adds them as subjects.
-    pub(super) async fn referrers_of(
+    /// Reads a referrer. A fallback tag may list a referrer that was deleted.
+    pub(super) async fn read_referrer(
         &self,
         subject: &Digest,
-        subjects: &mut Subjects,
-    ) -> Result<Vec<Descriptor>> {
-        let (mut listed, mut new) = (0, Vec::new());
-        let mut referrers = self.source.referrers(subject, None).items();
-        while let Some(referrer) = referrers.try_next().await.map_err(|e| e.on(Side::Source))? {
-            listed += 1;
-            if listed > REFERRER_LIMIT || subjects.known.len() > MANIFEST_COUNT_LIMIT {
-                return Err(too_many(subject, listed));
+        referrer: &Descriptor,
+    ) -> Result<Result<RawManifest, LeftBehind>> {
+        match self.read_listed(referrer).await {
+            Ok(manifest) => Ok(Ok(manifest)),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                Ok(Err(LeftBehind::referrer(subject, referrer, LeftBehindReason::Missing)))
             }
-            if subjects.add(&referrer.digest) {
-                new.push(referrer);
-            }
+            Err(e) => Err(e),
         }
-        Ok(new)
     }
 
-    pub(super) fn listed(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Digest>>> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn digest_tag(self: Arc<Self>, tally: Arc<Tally>, tag: DigestTag) -> Result<()> {
+        let DigestTag { tag, manifest, is_current } = tag;
+        if is_current {
+            self.arrived(&tally, manifest.descriptor(), Presence::Complete);
+            return Ok(());
+        }
+        self.below(&tally, &manifest, Presence::Absent, 0).await?;
+        self.send_manifest(&manifest, Some(&tag)).await?;
+        self.arrived(&tally, manifest.descriptor(), Presence::Absent);
+        self.tagged_now(&tag, &manifest);
+        Ok(())
     }
 }
 
-/// The manifests whose referrers are still to be found.
+/// The referrers that the target lists for a subject. Listed only if needed.
+struct AtTarget {
+    subject: Digest,
+    listed: OnceCell<HashSet<Digest>>,
+}
+
+impl AtTarget {
+    fn new(subject: Digest) -> Self {
+        Self { subject, listed: OnceCell::new() }
+    }
+
+    async fn lists(&self, run: &Run, referrer: &Digest) -> Result<bool> {
+        let listed = self.listed.get_or_try_init(|| self.list(run)).await?;
+        Ok(listed.contains(referrer))
+    }
+
+    async fn list(&self, run: &Run) -> Result<HashSet<Digest>> {
+        let _permit = run.small_requests.acquire().await.map_err(canceled)?;
+        let listed = run.target.referrers(&self.subject, None).items();
+        let listed: Vec<Descriptor> =
+            listed.try_collect().await.map_err(|e: Error| e.on(Side::Target))?;
+        Ok(listed.into_iter().map(|referrer| referrer.digest).collect())
+    }
+}
+
+/// The manifests whose attached content is still to be found.
 pub(super) struct Subjects {
     known: HashSet<Digest>,
-    waiting: VecDeque<Digest>,
+    waiting: VecDeque<Descriptor>,
 }
 
 impl Subjects {
-    pub(super) fn of(root: &Digest) -> Self {
-        Self { known: HashSet::from([root.clone()]), waiting: VecDeque::from([root.clone()]) }
+    pub(super) fn of(root: &Descriptor) -> Self {
+        Self {
+            known: HashSet::from([root.digest.clone()]),
+            waiting: VecDeque::from([root.clone()]),
+        }
     }
 
-    fn add(&mut self, digest: &Digest) -> bool {
-        let is_new = self.known.insert(digest.clone());
-        if is_new {
-            self.waiting.push_back(digest.clone());
+    pub(super) fn next(&mut self) -> Option<Descriptor> {
+        self.waiting.pop_front()
+    }
+
+    /// Adds the manifests that were not added before.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`MANIFEST_COUNT_LIMIT`] manifests.
+    pub(super) fn add(&mut self, found: &[Descriptor]) -> Result<()> {
+        for subject in found {
+            if self.known.insert(subject.digest.clone()) {
+                self.waiting.push_back(subject.clone());
+            }
         }
-        is_new
+        if self.known.len() <= MANIFEST_COUNT_LIMIT {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::TooLarge).on(Side::Source).detail(format!(
+            "the copy has more than {MANIFEST_COUNT_LIMIT} manifests, including referrers"
+        )))
     }
 }
 
-/// Builds the error for a subject with too many referrers, or a copy with too many manifests.
-fn too_many(subject: &Digest, of_subject: usize) -> Error {
-    let detail = match of_subject > REFERRER_LIMIT {
-        true => format!("the manifest has more than {REFERRER_LIMIT} referrers"),
-        false => {
-            format!("the copy has more than {MANIFEST_COUNT_LIMIT} manifests, including referrers")
-        }
-    };
-    Error::new(ErrorKind::TooLarge).at(subject).on(Side::Source).detail(detail)
+/// Adds a hint to an error that may not affect the image itself.
+fn hinted(error: Error) -> Error {
+    use ErrorKind::{Canceled, RateLimited, Timeout, Transport, Unauthorized};
+    let affects_all =
+        matches!(error.kind(), Canceled | RateLimited | Timeout | Transport | Unauthorized);
+    // A reply with another status, such as 500, may concern only this request.
+    let is_reply = error.status().is_some_and(|status| !matches!(status, 401 | 429));
+    if error.hint().is_some() || (affects_all && !is_reply) {
+        return error;
+    }
+    error.with_hint("To copy the image without its referrers and digest tags, use --no-referrers.")
 }
 
-/// 1,000 referrers per subject. A larger number is probably an attack.
-const REFERRER_LIMIT: usize = 1_000;
 /// 100,000 manifests in one copy with referrers. Referrers can have referrers, so a malicious
 /// registry could list an endless chain.
 const MANIFEST_COUNT_LIMIT: usize = 100_000;

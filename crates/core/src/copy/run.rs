@@ -1,23 +1,26 @@
 //! Carries out a copy. Owns the root, the tag, and the state that the other modules share.
 //!
-//! `manifest` walks the graph below the root, `blob` copies blobs, and `referrers` finds the
-//! referrers of the copied content.
+//! `manifest` walks the graph below the root, `blob` copies blobs, and `referrers` copies what is
+//! attached to the copied content.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::future::Ready;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::{JoinError, JoinSet};
 
+use super::digest_tags::TagListing;
 use super::event::CopyStats;
-use super::plan::Walk;
-use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary};
+use super::plan::{self, TagStep, Walk};
+use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary, LeftBehind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::graph;
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
-use crate::select::select_image;
+use crate::select::{Selection, select_platforms};
 use crate::store::{Node, Presence, Source, TagState, Target};
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
@@ -30,23 +33,45 @@ pub(super) struct Run {
     pub(super) large_blobs: Arc<Semaphore>,
     /// Permits for small blobs, manifests and checks, so that large blobs do not delay them.
     pub(super) small_requests: Arc<Semaphore>,
-    pub(super) blobs: Once,
-    pub(super) manifests: Once,
-    /// The children of each manifest. Recorded only if referrers are copied, because children can
+    pub(super) blobs: Once<()>,
+    pub(super) manifests: Once<()>,
+    /// The manifests for which everything attached was copied, each with the manifests to examine
+    /// next.
+    pub(super) attached: Once<Arc<[Descriptor]>>,
+    /// The manifests that each index lists. Recorded only if referrers are copied, because they can
     /// have referrers too.
-    pub(super) listed: Mutex<HashMap<Digest, Vec<Digest>>>,
+    pub(super) listed: Mutex<HashMap<Digest, Vec<Descriptor>>>,
+    pub(super) tags: TagListing,
+    /// The digest tags that are copied as tags of their own, and not with their manifests.
+    own_tags: Mutex<HashSet<Tag>>,
 }
 
-/// The counts of one copy, and the layers that were left out.
+/// The counts of one copy, and the content that was not copied.
 #[derive(Default)]
 pub(super) struct Tally {
     stats: Mutex<CopyStats>,
     pub(super) left_out: Mutex<Vec<Digest>>,
+    left_behind: Mutex<Vec<LeftBehind>>,
 }
 
 impl Tally {
     pub(super) fn count(&self, change: impl FnOnce(&mut CopyStats)) {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn leave_behind(&self, left: Vec<LeftBehind>) {
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+    }
+
+    fn summary(&self, root: &RawManifest, from: &Selection, tag: Option<Tag>) -> CopySummary {
+        CopySummary {
+            root: root.descriptor().clone(),
+            tag,
+            selected_from: from.index.as_ref().map(|index| index.digest().clone()),
+            left_out: self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            left_behind: self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            stats: *self.stats.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 }
 
@@ -63,7 +88,7 @@ impl Run {
             1 => Arc::clone(&large_blobs),
             more => Arc::new(Semaphore::new(more)),
         };
-        let (blobs, manifests, listed) = Default::default();
+        let (blobs, manifests, attached, listed, tags, own_tags) = Default::default();
         Self {
             source,
             target,
@@ -73,7 +98,10 @@ impl Run {
             small_requests,
             blobs,
             manifests,
+            attached,
             listed,
+            tags,
+            own_tags,
         }
     }
 
@@ -93,79 +121,115 @@ impl Run {
         tag: Option<Tag>,
     ) -> Result<CopySummary> {
         let tally = Arc::new(Tally::default());
-        let root = self.root(&selector).await?;
-        if self.options.referrers {
-            // Set the tag last, so that a client that resolves the tag finds the signatures.
-            self.deliver(&tally, &root, None).await?;
-            self.referrers(&tally, root.digest()).await?;
-            if let Some(tag) = &tag {
-                self.point(tag, &root).await?;
-            }
-        } else {
-            self.deliver(&tally, &root, tag.as_ref()).await?;
+        let selection = self.root(&selector).await?;
+        let root = selection.manifest.clone();
+        let state = self.root_state(&root, tag.as_ref()).await?;
+        if let Some(tag) = &tag {
+            self.check_own_tag(tag, &root).await?;
         }
-        let stats = *tally.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        let left_out = tally.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(CopySummary { root: root.descriptor().clone(), tag, left_out, stats })
+        let mut tasks = JoinSet::new();
+        tasks.spawn({
+            let (run, tally, root) = (Arc::clone(&self), Arc::clone(&tally), root.clone());
+            async move { run.content(&tally, &root, state).await }
+        });
+        // Attached content is looked for beside the content, so that a high latency does not add
+        // up. The tag is set last, so that a client that resolves the tag finds the signatures.
+        if self.finds_attached() {
+            tasks.spawn(Arc::clone(&self).attachments(Arc::clone(&tally), root.clone()));
+            let left = Arc::clone(&self).leave_selected_from(Arc::clone(&tally), selection.clone());
+            tasks.spawn(left);
+        }
+        all(tasks).await?;
+        if let Some(tag) = &tag {
+            self.set_tag(&tally, tag, &root, state).await?;
+        }
+        Ok(tally.summary(&root, &selection, tag))
     }
 
-    /// Returns the manifest to copy: the requested manifest, or its image for the requested
-    /// platform.
-    pub(super) async fn root(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+    /// Returns the manifest to copy: the requested manifest, or what the platforms select from it.
+    pub(super) async fn root(&self, selector: &TagOrDigest) -> Result<Selection> {
         let manifest = self.read(selector).await?;
-        let Some(platform) = &self.options.platform else {
-            return Ok(manifest);
-        };
-        let chosen = select_image(&*self.source, manifest, platform).await;
-        chosen.map_err(|e| e.on(Side::Source))
+        // What is attached to images has no platform. It is selected by its name if all tags are
+        // copied.
+        let is_attached = selector.tag().is_some_and(|t| t.is_digest_tag() || t.is_for_referrers());
+        let platforms = if is_attached { &[][..] } else { &self.options.platforms };
+        let selection = select_platforms(&*self.source, manifest, platforms).await;
+        selection.map_err(|e| e.on(Side::Source))
     }
 
-    /// Copies the root and everything below it, and then sets the tag.
-    async fn deliver(
+    async fn root_state(&self, root: &RawManifest, tag: Option<&Tag>) -> Result<Option<TagState>> {
+        match tag {
+            Some(tag) => self.target_tag_state(tag, root).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Checks that the target loses no content if a digest tag of a series is set.
+    async fn check_own_tag(&self, tag: &Tag, root: &RawManifest) -> Result<()> {
+        if !self.own_tags().contains(tag) {
+            return Ok(());
+        }
+        let existing = self.at_target(tag).await?;
+        if plan::tag_step(root, existing.as_ref())? != TagStep::LeaveBehind {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict)
+            .at(tag)
+            .on(Side::Target)
+            .detail("the target's manifest has layers that the source's manifest lacks")
+            .with_hint("To replace the manifest, copy this tag alone."))
+    }
+
+    /// Copies everything below the root and, without a tag, the root.
+    async fn content(
         self: &Arc<Self>,
         tally: &Arc<Tally>,
         root: &RawManifest,
-        tag: Option<&Tag>,
+        state: Option<TagState>,
     ) -> Result<()> {
-        let Some(tag) = tag else {
-            return self.once_below(tally, root.clone(), 0).await;
-        };
-        let TagState { is_current, manifest: holding } = self.target_tag_state(tag, root).await?;
-        self.below(tally, root, holding, 0).await?;
+        match state {
+            Some(state) => self.below(tally, root, state.manifest, 0).await,
+            None => self.once_below(tally, root.clone(), None, 0).await,
+        }
+    }
+
+    /// Sends the root with its tag, unless the tag already points at it.
+    async fn set_tag(
+        &self,
+        tally: &Tally,
+        tag: &Tag,
+        root: &RawManifest,
+        state: Option<TagState>,
+    ) -> Result<()> {
+        let Some(TagState { is_current, manifest: holding }) = state else { return Ok(()) };
         if !is_current || self.walk(holding) == Walk::Descend {
             self.send_manifest(root, Some(tag)).await?;
         }
-        self.arrived(tally, root, holding);
-        self.tagged(tag, root);
+        self.arrived(tally, root.descriptor(), holding);
+        self.tagged_now(tag, root);
         Ok(())
     }
 
-    /// Points a tag at a root that the target holds.
-    async fn point(&self, tag: &Tag, root: &RawManifest) -> Result<()> {
-        if !self.points_at(tag, root).await? {
-            self.send_manifest(root, Some(tag)).await?;
-        }
-        self.tagged(tag, root);
-        Ok(())
-    }
-
-    fn tagged(&self, tag: &Tag, root: &RawManifest) {
+    pub(super) fn tagged_now(&self, tag: &Tag, root: &RawManifest) {
         (self.observer)(&CopyEvent::Tagged { tag: tag.clone(), digest: root.digest().clone() });
     }
 
     /// Counts and reports a manifest that the target now holds.
-    pub(super) fn arrived(&self, tally: &Tally, manifest: &RawManifest, before: Presence) {
+    pub(super) fn arrived(&self, tally: &Tally, manifest: &Descriptor, before: Presence) {
         let held = before != Presence::Absent;
         tally.count(|t| if held { t.manifests_held += 1 } else { t.manifests_sent += 1 });
-        (self.observer)(&CopyEvent::Manifest { manifest: manifest.descriptor().clone(), held });
+        (self.observer)(&CopyEvent::Manifest { manifest: manifest.clone(), held });
     }
 
-    async fn points_at(&self, tag: &Tag, root: &RawManifest) -> Result<bool> {
-        match self.target.resolve(&tag.clone().into()).await {
-            Ok(existing) => Ok(existing.digest == *root.digest()),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e.on(Side::Target)),
-        }
+    /// Returns the digest tags that are copied as tags of their own.
+    pub(super) fn own_tags(&self) -> MutexGuard<'_, HashSet<Tag>> {
+        self.own_tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the digest tags that are copied as tags of their own.
+    pub(super) fn remove_own(&self, tags: &mut Vec<Tag>) {
+        let own = self.own_tags();
+        tags.retain(|tag| !own.contains(tag));
     }
 
     pub(super) async fn read(&self, selector: &TagOrDigest) -> Result<RawManifest> {
@@ -204,22 +268,65 @@ impl Run {
 }
 
 /// Work that is done once per digest, no matter how many callers request it.
-#[derive(Default)]
-pub(super) struct Once(Mutex<HashMap<Digest, Arc<OnceCell<()>>>>);
+pub(super) struct Once<T>(Mutex<HashMap<Digest, Arc<OnceCell<T>>>>);
 
-impl Once {
+impl<T: Clone + Send + Sync> Once<T> {
     /// Runs the work, or waits for another caller that is running it. After a failure, the next
     /// caller tries again.
-    pub(super) async fn run<Fut>(&self, digest: &Digest, work: impl FnOnce() -> Fut) -> Result<()>
+    pub(super) async fn run<Fut>(&self, digest: &Digest, work: impl FnOnce() -> Fut) -> Result<T>
     where
-        Fut: Future<Output = Result<()>>,
+        Fut: Future<Output = Result<T>>,
     {
         let cell = {
             let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(cells.entry(digest.clone()).or_default())
         };
-        cell.get_or_try_init(work).await.map(drop)
+        cell.get_or_try_init(work).await.cloned()
     }
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// Runs tasks that are already spawned. The first failure stops the other tasks.
+pub(super) async fn all(tasks: JoinSet<Result<()>>) -> Result<()> {
+    all_with(tasks, std::iter::empty::<Ready<Result<()>>>(), 0).await
+}
+
+/// Runs tasks that are already spawned, and `more` of them: `limit` immediately, and another one
+/// whenever a task is done. The first failure stops the other tasks.
+pub(super) async fn all_with<F>(
+    mut tasks: JoinSet<Result<()>>,
+    more: impl IntoIterator<Item = F>,
+    limit: usize,
+) -> Result<()>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let mut more = more.into_iter();
+    for work in more.by_ref().take(limit) {
+        tasks.spawn(work);
+    }
+    let mut result = Ok(());
+    while let Some(done) = tasks.join_next().await {
+        result = done.unwrap_or_else(|e| Err(stopped(e)));
+        if result.is_err() {
+            break;
+        }
+        if let Some(work) = more.next() {
+            tasks.spawn(work);
+        }
+    }
+    // Wait for the other tasks to stop, so that their partial writes are removed.
+    tasks.shutdown().await;
+    result
+}
+
+pub(super) fn stopped(e: JoinError) -> Error {
+    Error::new(ErrorKind::Canceled).with_source(e)
 }
 
 pub(super) fn canceled(e: tokio::sync::AcquireError) -> Error {

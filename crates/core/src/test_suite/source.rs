@@ -122,6 +122,8 @@ pub async fn tags_are_ordered_and_start_after_the_given_tag(store: Arc<dyn Targe
     for (after, rest) in [("a", &ordered[5..]), ("W", &ordered[3..]), ("b", &[])] {
         let found = store.tags(Some(&tag(after))).all().await.unwrap();
         assert_eq!(found, rest, "after {after}");
+        let found = store.next_tags(&tag(after)).all().await.unwrap();
+        assert_eq!(found, rest, "next after {after}");
     }
 }
 
@@ -163,6 +165,12 @@ pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
     found.sort();
     wanted.sort();
     assert_eq!(found, wanted);
+    if let Some(own) = store.listed_referrers(subject.root.digest()).await.unwrap() {
+        let own = own.all().await.unwrap();
+        let mut own: Vec<Digest> = own.into_iter().map(|d| d.digest).collect();
+        own.sort();
+        assert_eq!(own, wanted);
+    }
 
     let kind = MediaType::parse("a/bill").unwrap();
     let some = store.referrers(subject.root.digest(), Some(&kind)).all().await;

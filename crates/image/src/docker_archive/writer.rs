@@ -291,6 +291,10 @@ impl Source for DockerArchiveWriter {
 
 #[async_trait]
 impl Target for DockerArchiveWriter {
+    fn takes_artifacts(&self) -> bool {
+        false
+    }
+
     async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let held = match node {
             // Fail before any image of the index is fetched.

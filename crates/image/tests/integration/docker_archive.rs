@@ -114,7 +114,7 @@ async fn an_index_is_refused_before_any_blob_is_sent_and_a_single_platform_is_ac
     }
 
     let mut options = CopyOptions::default();
-    options.platform = Some(Platform::new("linux", "arm64", None));
+    options.platforms = vec![Platform::new("linux", "arm64", None)];
     let copier = Copier::builder(memory, target).options(options).build();
     copier.copy(&by_tag("v1"), Some(&tag("v1"))).await.unwrap();
     writer.finish().await.unwrap();

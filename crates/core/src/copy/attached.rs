@@ -1,0 +1,234 @@
+//! Finds what is attached to a manifest, and decides what of it is copied.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{MutexGuard, PoisonError};
+
+use futures_util::TryStreamExt as _;
+use futures_util::future::try_join_all;
+use tokio::try_join;
+
+use super::plan::{self, TagStep};
+use super::run::{Run, canceled};
+use super::{LeftBehind, LeftBehindReason, ReferrerSelection};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::graph::Successors;
+use crate::manifest::RawManifest;
+use crate::page::Pages;
+use crate::reference::Tag;
+use crate::select::Selection;
+
+/// What is attached to a manifest, after the decisions of the copy.
+#[derive(Default)]
+pub(super) struct Attached {
+    /// The referrers to copy.
+    pub(super) referrers: Vec<Descriptor>,
+    /// The digest tags to copy.
+    pub(super) digest_tags: Vec<DigestTag>,
+    pub(super) left_behind: Vec<LeftBehind>,
+}
+
+/// A digest tag, with its manifest at the source.
+pub(super) struct DigestTag {
+    pub(super) tag: Tag,
+    pub(super) manifest: RawManifest,
+    /// True if the tag points at this manifest at the target.
+    pub(super) is_current: bool,
+}
+
+impl Run {
+    /// Returns true if attached content is to be found. Within one repository, everything attached
+    /// is already there.
+    pub(super) fn finds_attached(&self) -> bool {
+        let is_same_repository =
+            self.source.origin().is_some_and(|source| Some(source) == self.target.origin());
+        self.options.referrers != ReferrerSelection::None && !is_same_repository
+    }
+
+    /// Finds what is attached to a manifest, and decides what is copied.
+    pub(super) async fn attached_to(&self, subject: &Digest) -> Result<Attached> {
+        let Found { referrers, digest_tags, left_behind } = self.find_attached(subject).await?;
+        let mut attached = Attached { left_behind, ..Attached::default() };
+        let (selection, takes) = (&self.options.referrers, self.target.takes_artifacts());
+        for referrer in referrers {
+            let types: Vec<_> = referrer.artifact_type.iter().collect();
+            match plan::left_behind(selection, takes, &types) {
+                None => attached.referrers.push(referrer),
+                Some(reason) => {
+                    attached.left_behind.push(LeftBehind::referrer(subject, &referrer, reason));
+                }
+            }
+        }
+        let tags = digest_tags.into_iter().map(|tag| self.examine(subject, tag));
+        for tag in try_join_all(tags).await?.into_iter().flatten() {
+            match tag {
+                Ok(tag) => attached.digest_tags.push(tag),
+                Err(left) => attached.left_behind.push(left),
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Reads the manifest of a digest tag, and decides whether it is copied. Returns `None` if
+    /// there is nothing to copy.
+    async fn examine(
+        &self,
+        subject: &Digest,
+        tag: Tag,
+    ) -> Result<Option<Result<DigestTag, LeftBehind>>> {
+        let leave = |tag, reason| Ok(Some(Err(LeftBehind::tag(subject, tag, reason))));
+        let takes_artifacts = self.target.takes_artifacts();
+        if !takes_artifacts {
+            return leave(tag, LeftBehindReason::Unsupported);
+        }
+        let manifest = match self.read(&tag.clone().into()).await {
+            // The registry may interpret the tag as the digest.
+            Ok(manifest) if manifest.digest() == subject => return Ok(None),
+            Ok(manifest) => manifest,
+            // The tag was deleted after it was listed.
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let types = plan::types_of(&manifest).map_err(|e| e.on(Side::Source))?;
+        if let Some(reason) = plan::left_behind(&self.options.referrers, takes_artifacts, &types) {
+            return leave(tag, reason);
+        }
+        let existing = self.at_target(&tag).await?;
+        match plan::tag_step(&manifest, existing.as_ref())? {
+            TagStep::LeaveBehind => leave(tag, LeftBehindReason::TargetDiffers),
+            step => Ok(Some(Ok(DigestTag { tag, manifest, is_current: step == TagStep::Skip }))),
+        }
+    }
+
+    /// Returns the manifest to which a tag points at the target. A manifest that cannot be read is
+    /// replaced.
+    pub(super) async fn at_target(&self, tag: &Tag) -> Result<Option<RawManifest>> {
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
+        use ErrorKind::{DigestMismatch, Invalid, NotFound};
+        match self.target.manifest(&tag.clone().into()).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(e) if matches!(e.kind(), NotFound | DigestMismatch | Invalid) => Ok(None),
+            Err(e) => Err(e.on(Side::Target)),
+        }
+    }
+
+    /// Returns what is attached to the index from which platforms were selected, and the
+    /// attestations of the selected image. They belong to another manifest than the copy.
+    pub(super) async fn left_by_selection(&self, selection: &Selection) -> Result<Vec<LeftBehind>> {
+        let Some(index) = &selection.index else { return Ok(Vec::new()) };
+        let (subject, reason) = (index.digest(), LeftBehindReason::OtherManifest);
+        let found = self.find_attached(subject).await?;
+        let mut left = found.left_behind;
+        left.extend(found.referrers.iter().map(|r| LeftBehind::referrer(subject, r, reason)));
+        left.extend(found.digest_tags.into_iter().map(|t| LeftBehind::tag(subject, t, reason)));
+        let image = selection.manifest.digest();
+        left.extend(selection.attestations.iter().map(|a| LeftBehind::referrer(image, a, reason)));
+        Ok(left)
+    }
+
+    /// Finds what is attached to a manifest.
+    async fn find_attached(&self, subject: &Digest) -> Result<Found> {
+        let (tagged, listed) = try_join!(self.tagged(subject), self.listed_referrers(subject))?;
+        let mut found = Found { digest_tags: tagged.digest_tags, ..Found::default() };
+        self.remove_own(&mut found.digest_tags);
+        match listed {
+            Listed::Referrers(referrers) => found.referrers = referrers,
+            Listed::Nowhere if tagged.may_have_index => {
+                let _permit = self.small_requests.acquire().await.map_err(canceled)?;
+                found.referrers = limited(subject, self.source.referrers(subject, None)).await?;
+            }
+            Listed::Nowhere => {}
+            Listed::Refused => {
+                let left = LeftBehind::unlisted(subject, LeftBehindReason::NotListed);
+                found.left_behind.push(left);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn listed_referrers(&self, subject: &Digest) -> Result<Listed> {
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
+        let listed = match self.source.listed_referrers(subject).await {
+            Ok(Some(pages)) => limited(subject, pages).await.map(Listed::Referrers),
+            Ok(None) => Ok(Listed::Nowhere),
+            Err(e) => Err(e.on(Side::Source)),
+        };
+        match listed {
+            Err(e) if e.kind() == ErrorKind::Denied => {
+                tracing::debug!(%subject, error = %e, "the referrers are not listed");
+                Ok(Listed::Refused)
+            }
+            listed => listed,
+        }
+    }
+
+    /// Returns the manifests that a subject lists, if it is an index.
+    pub(super) async fn entries(&self, subject: &Descriptor) -> Result<Vec<Descriptor>> {
+        if !subject.media_type.is_index() {
+            return Ok(Vec::new());
+        }
+        let known = self.listed().get(&subject.digest).cloned();
+        let index = match known {
+            Some(entries) => return Ok(entries),
+            None => self.read_listed(subject).await,
+        };
+        match index {
+            Ok(index) => self.record_entries(&index),
+            // A copy that needs the index reports this error.
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Records and returns the manifests that an index lists. Blobs, which an index may also list,
+    /// have other media types and no referrers.
+    pub(super) fn record_entries(&self, index: &RawManifest) -> Result<Vec<Descriptor>> {
+        let successors = Successors::of(index).map_err(|e| e.on(Side::Source))?;
+        let mut entries = successors.manifests;
+        entries.retain(|entry| entry.media_type.is_manifest());
+        self.listed().insert(index.digest().clone(), entries.clone());
+        Ok(entries)
+    }
+
+    fn listed(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Descriptor>>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the source has for a subject.
+#[derive(Default)]
+struct Found {
+    referrers: Vec<Descriptor>,
+    digest_tags: Vec<Tag>,
+    left_behind: Vec<LeftBehind>,
+}
+
+/// The source's own listing of referrers.
+enum Listed {
+    Referrers(Vec<Descriptor>),
+    /// The source has no listing.
+    Nowhere,
+    Refused,
+}
+
+/// Reads a listing of referrers, each digest once.
+async fn limited(subject: &Digest, pages: Pages<Descriptor>) -> Result<Vec<Descriptor>> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    let mut items = pages.items();
+    while let Some(referrer) = items.try_next().await.map_err(|e| e.on(Side::Source))? {
+        if seen.insert(referrer.digest.clone()) {
+            found.push(referrer);
+        }
+        if found.len() > REFERRER_LIMIT {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .at(subject)
+                .on(Side::Source)
+                .detail(format!("the manifest has more than {REFERRER_LIMIT} referrers")));
+        }
+    }
+    Ok(found)
+}
+
+/// 1,000 referrers per subject. A larger number is probably an attack.
+const REFERRER_LIMIT: usize = 1_000;
