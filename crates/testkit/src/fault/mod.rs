@@ -1,17 +1,26 @@
 //! A proxy that injects network faults.
 //!
 //! Owns [`FaultProxy`], which stands in front of an HTTP/1 server. The proxy passes on one exchange
-//! per connection, records each request, and injects faults. It parses heads but not bodies.
+//! per connection, records each request, and injects faults. It parses heads but not bodies. A
+//! [`tls::Front`](crate::tls::Front) before the proxy adds TLS.
 
+mod head;
+mod reply;
+
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
+
+use self::head::Head;
+pub use self::reply::Reply;
 
 /// A fault in one exchange. Offsets count the body's bytes on the wire.
 #[derive(Clone, Debug)]
@@ -22,8 +31,12 @@ pub enum Fault {
     Reset(u64),
     /// The reply stalls after this many bytes of its body, and the connection stays open.
     Stall(u64),
+    /// After this many bytes of its body, the reply continues with 20 bytes per second.
+    Trickle(u64),
     /// One bit of the byte at this offset of the reply's body is flipped.
     Flip(u64),
+    /// One bit of the byte at this offset of the request's body is flipped.
+    FlipRequest(u64),
     /// The server processes the request, but its reply is lost: the connection is reset.
     LoseReply,
     /// The connection is reset after this many bytes of the request's body.
@@ -32,10 +45,41 @@ pub enum Fault {
     StallRequest(u64),
     /// The proxy replies instead of the server, with this status and these headers.
     Reply(u16, Vec<(&'static str, &'static str)>),
+    /// The proxy replies instead of the server, with this status, if the request's body has more
+    /// than this many bytes.
+    RefuseLarger(u64, u16),
+    /// The proxy replies with 307 instead of the server. The `Location` is the path and query of
+    /// the request between these texts.
+    Redirect(String, &'static str),
+    /// The proxy writes these bytes instead of a reply of the server.
+    Write(Bytes),
+    /// The proxy replies instead of the server, with status 200 and JSON that never ends.
+    Endless,
+    /// These bytes precede the reply, such as informational replies.
+    Precede(&'static str),
+    /// The reply is changed.
+    Change(Change),
     /// The reply's body is gzip-compressed, with this `Content-Encoding` and without a length.
     Compress(&'static str),
     /// The reply has this `Content-Encoding`, and its body is unchanged.
     Label(&'static str),
+}
+
+/// A change of a complete reply.
+#[derive(Clone)]
+pub struct Change(Arc<dyn Fn(&mut Reply) + Send + Sync>);
+
+impl Fault {
+    /// Creates a fault that changes the reply.
+    pub fn change(change: impl Fn(&mut Reply) + Send + Sync + 'static) -> Self {
+        Self::Change(Change(Arc::new(change)))
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Change(..)")
+    }
 }
 
 /// A recorded request.
@@ -71,6 +115,8 @@ struct State {
     rules: Vec<Rule>,
     requests: Vec<Request>,
     made: usize,
+    /// A header that is added to each request.
+    added: Option<(&'static str, &'static str)>,
     /// Ends the exchanges that stall.
     released: Arc<Notify>,
 }
@@ -78,6 +124,7 @@ struct State {
 /// A fault for a number of matching requests.
 #[derive(Debug)]
 struct Rule {
+    /// The method, or an empty text for any method.
     method: &'static str,
     path_part: String,
     /// The number of matching requests that are still left unchanged.
@@ -99,6 +146,14 @@ impl FaultProxy {
         Self { address, state, task }
     }
 
+    /// Adds a header to each request that is passed on, such as the permission that the URL of a
+    /// storage service contains.
+    #[must_use]
+    pub fn adding(self, name: &'static str, value: &'static str) -> Self {
+        lock(&self.state).added = Some((name, value));
+        self
+    }
+
     /// Returns the proxy's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -106,7 +161,8 @@ impl FaultProxy {
     }
 
     /// Injects a fault into the next `times` requests of this method whose path contains
-    /// `path_part`. If several faults match a request, the one that was injected first is used.
+    /// `path_part`. An empty text matches any method or path. If several faults match a request,
+    /// the one that was injected first is used.
     pub fn inject(&self, method: &'static str, path_part: &str, times: usize, fault: Fault) {
         self.inject_after(method, path_part, 0, times, fault);
     }
@@ -129,6 +185,11 @@ impl FaultProxy {
     /// does not notice this, because it no longer reads from the client.
     pub fn close_stalled(&self) {
         lock(&self.state).released.notify_waiters();
+    }
+
+    /// Removes all faults that were injected. Requests in progress keep their fault.
+    pub fn clear(&self) {
+        lock(&self.state).rules.clear();
     }
 
     /// Returns all recorded requests, in order of arrival.
@@ -157,7 +218,7 @@ impl State {
         let mut fault = None;
         let fits = |rule: &&mut Rule| {
             rule.times > 0
-                && rule.method == request.method
+                && (rule.method.is_empty() || rule.method == request.method)
                 && request.path.contains(&rule.path_part)
         };
         if let Some(rule) = self.rules.iter_mut().find(fits) {
@@ -196,28 +257,44 @@ async fn exchange(
     let Some(head) = Head::read(&mut client).await? else {
         return Ok(());
     };
-    let fault = lock(state).record(head.request());
-    if let Some(Fault::Reply(status, headers)) = &fault {
-        return reply(&mut client, *status, headers).await;
+    let request = head.request();
+    let path = request.path.clone();
+    let size: Option<u64> = request.header("content-length").and_then(|size| size.parse().ok());
+    let (fault, added) = {
+        let mut state = lock(state);
+        (state.record(request), state.added)
+    };
+    match &fault {
+        Some(Fault::Redirect(before, after)) => {
+            let to = Reply::new(307).with("location", format!("{before}{path}{after}"));
+            return replace(&mut client, &to.body("").bytes()).await;
+        }
+        Some(Fault::Reply(status, headers)) => {
+            let headers = headers.iter().fold(Reply::new(*status), |r, (n, v)| r.with(n, *v));
+            return replace(&mut client, &headers.body("").bytes()).await;
+        }
+        Some(Fault::RefuseLarger(limit, status)) if size.is_none_or(|size| size > *limit) => {
+            return replace(&mut client, &Reply::new(*status).body("").bytes()).await;
+        }
+        Some(Fault::Write(bytes)) => return replace(&mut client, bytes).await,
+        Some(Fault::Endless) => return endless(&mut client).await,
+        _ => {}
     }
     let mut upstream = TcpStream::connect(server).await?;
-    // The proxy cannot compress a chunked body, so it sends the request as HTTP/1.0, which has no
+    // The proxy cannot change a chunked body, so it sends the request as HTTP/1.0, which has no
     // chunked encoding.
-    let old = matches!(fault, Some(Fault::Compress(_)));
-    upstream.write_all(&head.closing(if old { "HTTP/1.0" } else { "HTTP/1.1" }, &[])).await?;
+    let old = matches!(fault, Some(Fault::Change(_) | Fault::Compress(_)));
+    let version = if old { "HTTP/1.0" } else { "HTTP/1.1" };
+    upstream.write_all(&head.closing(version, added.as_slice())).await?;
     let ended = {
         let (mut client_read, mut client_write) = client.split();
         let (mut upstream_read, mut upstream_write) = upstream.split();
-        let sent_limit = match fault {
-            Some(Fault::ResetRequest(limit) | Fault::StallRequest(limit)) => limit,
-            _ => u64::MAX,
-        };
         let unsent = match fault {
             Some(Fault::StallRequest(_)) => End::Hang,
             _ => End::Reset,
         };
         tokio::select! {
-            () = send(&mut client_read, &mut upstream_write, &head.rest, sent_limit) => unsent,
+            () = send(&mut client_read, &mut upstream_write, &head.rest, fault.as_ref()) => unsent,
             ended = answer(&mut upstream_read, &mut client_write, fault.as_ref()) => ended?,
         }
     };
@@ -239,20 +316,40 @@ enum End {
     Hang,
 }
 
-/// Passes on a request's body. Returns only if `limit` bytes were sent. Otherwise, the reply ends
-/// the exchange.
+/// Passes on a request's body, as far as the fault allows. Returns only if the fault ended the
+/// request. Otherwise, the reply ends the exchange.
 async fn send(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     read_already: &[u8],
-    limit: u64,
+    fault: Option<&Fault>,
 ) {
-    let mut body = read_already.chain(from).take(limit);
-    let passed = tokio::io::copy(&mut body, to).await;
+    let mut body = read_already.chain(from);
+    let limit = match fault {
+        Some(Fault::ResetRequest(limit) | Fault::StallRequest(limit)) => *limit,
+        Some(Fault::FlipRequest(at)) => {
+            // A failure ends the reply, too.
+            drop(flip(&mut body, to, *at).await);
+            u64::MAX
+        }
+        _ => u64::MAX,
+    };
+    let passed = tokio::io::copy(&mut body.take(limit), to).await;
     if passed.is_ok_and(|passed| passed == limit) {
         return;
     }
     std::future::pending().await
+}
+
+/// Passes on a body up to and including the byte at this offset, of which one bit is flipped.
+async fn flip(
+    body: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    at: u64,
+) -> io::Result<()> {
+    tokio::io::copy(&mut body.take(at), to).await?;
+    let flipped = body.read_u8().await? ^ 1;
+    to.write_u8(flipped).await
 }
 
 /// Passes on the reply, as far as the fault allows.
@@ -264,25 +361,46 @@ async fn answer(
     let Some(head) = Head::read(from).await? else {
         return Ok(End::Reset);
     };
-    if let Some(Fault::LoseReply) = fault {
-        return Ok(End::Reset);
+    let change: &(dyn Fn(&mut Reply) + Send + Sync) = match fault {
+        Some(Fault::LoseReply) => return Ok(End::Reset),
+        Some(Fault::Change(Change(change))) => &**change,
+        Some(Fault::Compress(coding)) => &|reply| reply.compress(coding),
+        _ => return pass(head, from, to, fault).await,
+    };
+    let mut reply = head.into_reply();
+    from.read_to_end(&mut reply.body).await?;
+    change(&mut reply);
+    to.write_all(&reply.bytes()).await?;
+    Ok(End::Close)
+}
+
+/// Passes on the reply as it arrives.
+async fn pass(
+    head: Head,
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    fault: Option<&Fault>,
+) -> io::Result<End> {
+    if let Some(Fault::Precede(bytes)) = fault {
+        to.write_all(bytes.as_bytes()).await?;
     }
-    match fault {
-        Some(Fault::Compress(coding)) => return compress(&head, from, to, coding).await,
-        Some(Fault::Label(coding)) => {
-            to.write_all(&head.closing("HTTP/1.1", &[("content-encoding", *coding)])).await?;
-        }
-        _ => to.write_all(&head.closing("HTTP/1.1", &[])).await?,
-    }
+    let labels = match fault {
+        Some(Fault::Label(coding)) => &[("content-encoding", *coding)][..],
+        _ => &[],
+    };
+    to.write_all(&head.closing("HTTP/1.1", labels)).await?;
     let mut body = (&head.rest[..]).chain(from);
     let (before, end) = match fault {
         Some(Fault::Cut(before)) => (*before, End::Close),
         Some(Fault::Reset(before)) => (*before, End::Reset),
         Some(Fault::Stall(before)) => (*before, End::Hang),
+        Some(Fault::Trickle(before)) => {
+            tokio::io::copy(&mut (&mut body).take(*before), to).await?;
+            trickle(&mut body, to).await?;
+            (0, End::Close)
+        }
         Some(Fault::Flip(at)) => {
-            tokio::io::copy(&mut (&mut body).take(*at), to).await?;
-            let flipped = body.read_u8().await? ^ 1;
-            to.write_u8(flipped).await?;
+            flip(&mut body, to, *at).await?;
             (u64::MAX, End::Close)
         }
         _ => (u64::MAX, End::Close),
@@ -292,38 +410,22 @@ async fn answer(
     Ok(end)
 }
 
-/// Passes on a complete reply, with its body compressed with gzip and sent as one chunk.
-async fn compress(
-    head: &Head,
-    from: &mut (impl AsyncRead + Unpin),
+/// Passes on the rest of a body, one byte at a time.
+async fn trickle(
+    body: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
-    coding: &str,
-) -> io::Result<End> {
-    let mut body = head.rest.clone();
-    from.read_to_end(&mut body).await?;
-    let coding = ("content-encoding", coding);
-    if body.is_empty() {
-        to.write_all(&head.closing("HTTP/1.1", &[coding])).await?;
-        return Ok(End::Close);
+) -> io::Result<()> {
+    while let Ok(byte) = body.read_u8().await {
+        to.write_u8(byte).await?;
+        tokio::time::sleep(TRICKLE).await;
     }
-    let chunked = [coding, ("transfer-encoding", "chunked"), ("content-length", "")];
-    to.write_all(&head.closing("HTTP/1.1", &chunked)).await?;
-    let gzip = crate::fixture::Layer::gzip(&body).content;
-    to.write_all(format!("{:x}\r\n", gzip.len()).as_bytes()).await?;
-    to.write_all(&gzip).await?;
-    to.write_all(b"\r\n0\r\n\r\n").await?;
-    Ok(End::Close)
+    Ok(())
 }
 
 /// Replies instead of the server, then reads for up to one second. Closing with unread bytes would
 /// reset the connection, and the client might lose the reply.
-async fn reply(client: &mut TcpStream, status: u16, headers: &[(&str, &str)]) -> io::Result<()> {
-    let mut head = format!("HTTP/1.1 {status} Fault\r\ncontent-length: 0\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    client.write_all(head.as_bytes()).await?;
+async fn replace(client: &mut TcpStream, reply: &[u8]) -> io::Result<()> {
+    client.write_all(reply).await?;
     client.shutdown().await?;
     let mut nowhere = tokio::io::sink();
     let unread = tokio::io::copy(client, &mut nowhere);
@@ -331,66 +433,15 @@ async fn reply(client: &mut TcpStream, status: u16, headers: &[(&str, &str)]) ->
     Ok(())
 }
 
-/// The head of a request or reply, and the bytes of the body read with it.
-struct Head {
-    text: String,
-    rest: Vec<u8>,
-}
-
-impl Head {
-    /// Reads up to the empty line. Returns `None` if the connection ends earlier or the head is too
-    /// large.
-    async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Self>> {
-        let mut bytes = Vec::new();
-        loop {
-            if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-                let rest = bytes.split_off(end + 4);
-                let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
-                return Ok(Some(Self { text, rest }));
-            }
-            if bytes.len() > HEAD_LIMIT || from.read_buf(&mut bytes).await? == 0 {
-                return Ok(None);
-            }
-        }
-    }
-
-    fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let lines = self.text.split("\r\n").skip(1);
-        lines.filter_map(|line| line.split_once(':'))
-    }
-
-    fn request(&self) -> Request {
-        let mut words = self.text.split(' ');
-        let mut word = || words.next().unwrap_or_default().to_owned();
-        Request {
-            method: word(),
-            path: word(),
-            headers: self
-                .headers()
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-                .collect(),
-        }
-    }
-
-    /// Returns the head in this HTTP version, for a connection with a single exchange. Replaces the
-    /// headers in `set`, and removes the headers whose value in `set` is empty.
-    fn closing(&self, version: &str, set: &[(&str, &str)]) -> Vec<u8> {
-        let first = self.text.split("\r\n").next().unwrap_or_default();
-        let first = first.replace("HTTP/1.0", version).replace("HTTP/1.1", version);
-        let mut head = format!("{first}\r\nconnection: close\r\n");
-        for (name, value) in set.iter().filter(|(_, value)| !value.is_empty()) {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let set = set.iter().map(|(name, _)| *name);
-        let gone: Vec<_> = set.chain(["connection", "keep-alive"]).collect();
-        let kept = |name: &str| !gone.contains(&name.to_ascii_lowercase().as_str());
-        for (name, value) in self.headers().filter(|(name, _)| kept(name)) {
-            head.push_str(&format!("{name}:{value}\r\n"));
-        }
-        head.push_str("\r\n");
-        head.into_bytes()
+/// Replies with the start of a JSON document that continues until the client closes the connection.
+async fn endless(client: &mut TcpStream) -> io::Result<()> {
+    let head = Reply::new(200).with("content-type", "application/json");
+    client.write_all(&head.bytes()).await?;
+    client.write_all(b"{\"x\":\"").await?;
+    loop {
+        client.write_all(&[b'x'; 64 << 10]).await?;
     }
 }
 
-/// 64 KiB: more than any head that a test sends.
-const HEAD_LIMIT: usize = 64 << 10;
+/// 50 ms: the time between two bytes of a reply that trickles.
+const TRICKLE: Duration = Duration::from_millis(50);
