@@ -56,7 +56,7 @@ impl<S> Watched<S> {
         if self.waited < self.limit {
             return None;
         }
-        let slow = self.received < SLOWEST.saturating_mul(self.waited.as_secs());
+        let slow = (self.received as f64) < SLOWEST * self.waited.as_secs_f64();
         (self.waited, self.received) = (Duration::ZERO, 0);
         slow.then_some(Stall::Slow)
     }
@@ -102,7 +102,7 @@ where
 }
 
 /// 1 KiB per second: slower than any usable connection.
-const SLOWEST: u64 = 1 << 10;
+const SLOWEST: f64 = 1024.0;
 
 #[cfg(test)]
 mod tests {
