@@ -17,6 +17,7 @@ pub(crate) fn pages(
     options: ListOptions<RepositoryName>,
 ) -> Pages<RepositoryName> {
     let size = options.page_size.or(shared.page_size);
+    let name = name_of(&exchange);
     Pages::new(move |token| {
         let (exchange, after) = (exchange.clone(), options.after.clone());
         async move {
@@ -32,6 +33,11 @@ pub(crate) fn pages(
             }
         }
     })
+    .named(name)
+}
+
+fn name_of(exchange: &Exchange) -> String {
+    format!("catalog of {}", exchange.registry())
 }
 
 /// Returns a page. The inner error means that the page is too large.
@@ -40,7 +46,7 @@ async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryNam
     struct Listing {
         repositories: Option<Vec<String>>,
     }
-    let about = format!("catalog of {}", exchange.registry());
+    let about = name_of(exchange);
     let scopes = Scopes::new([Scope::catalog()]);
     let request = RegistryRequest::new(Method::GET, uri.clone(), scopes, about);
     let (reply, body) = match exchange.fetch_within(request, PAGE_LIMIT).await? {

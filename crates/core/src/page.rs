@@ -77,6 +77,12 @@ impl<T: Send + 'static> Pages<T> {
         Self(stream::iter([Err(error)]).boxed())
     }
 
+    /// Names the listing in errors that name nothing, such as the error for a listing without end.
+    #[must_use]
+    pub fn named(self, name: impl fmt::Display + Send + 'static) -> Self {
+        Self(self.0.map(move |page| page.map_err(|e| e.at(&name))).boxed())
+    }
+
     /// Removes the items that `keep` rejects. A page may become empty.
     #[must_use]
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {

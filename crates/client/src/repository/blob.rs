@@ -51,7 +51,7 @@ impl RemoteRepository {
 
     pub(super) async fn blob_reader(&self, descriptor: &Descriptor) -> Result<BlobReader> {
         let stream = download::start(self, descriptor, 0..descriptor.size).await?;
-        BlobReader::new(descriptor.clone(), stream)
+        Ok(BlobReader::new(descriptor.clone(), stream)?.named(self.blob_name(&descriptor.digest)))
     }
 
     pub(super) async fn blob_part(

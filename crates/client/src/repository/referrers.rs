@@ -24,6 +24,7 @@ impl RemoteRepository {
         artifact_type: Option<&MediaType>,
     ) -> Pages<Descriptor> {
         let wanted = Arc::new((self.clone(), subject.clone(), artifact_type.cloned()));
+        let name = self.referrers_name(subject);
         Pages::new(move |token| {
             let wanted = Arc::clone(&wanted);
             async move {
@@ -31,6 +32,11 @@ impl RemoteRepository {
                 repository.referrer_page(subject, artifact_type.as_ref(), token).await
             }
         })
+        .named(name)
+    }
+
+    fn referrers_name(&self, subject: &Digest) -> String {
+        format!("referrers of {}@{subject}", self.repository())
     }
 
     /// Returns a page of the registry's listing. If the registry has no listing, returns the whole
@@ -124,7 +130,7 @@ impl RemoteRepository {
         subject: &Digest,
         artifact_type: Option<&MediaType>,
     ) -> Result<Page<Descriptor>> {
-        let about = format!("referrers of {}@{subject}", self.repository());
+        let about = self.referrers_name(subject);
         let request = RegistryRequest::new(Method::GET, uri.clone(), self.pull(), &about).header(
             ACCEPT.as_str(),
             HeaderValue::from_static("application/vnd.oci.image.index.v1+json"),

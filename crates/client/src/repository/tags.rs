@@ -20,6 +20,7 @@ impl RemoteRepository {
     pub fn tags_with(&self, options: ListOptions<Tag>) -> Pages<Tag> {
         let size = options.page_size.or(self.shared().page_size);
         let repository = self.clone();
+        let name = repository.tags_name();
         Pages::new(move |token| {
             let (repository, after) = (repository.clone(), options.after.clone());
             async move {
@@ -35,6 +36,11 @@ impl RemoteRepository {
                 }
             }
         })
+        .named(name)
+    }
+
+    fn tags_name(&self) -> String {
+        format!("tags of {}", self.repository())
     }
 
     /// Returns a listing of the tags that is fetched on first use and cached until it is refreshed.
@@ -52,7 +58,7 @@ impl RemoteRepository {
             // GHCR and Nexus send `null` if there are no tags.
             tags: Option<Vec<String>>,
         }
-        let about = format!("tags of {}", self.repository());
+        let about = self.tags_name();
         let request = RegistryRequest::new(Method::GET, uri.clone(), self.pull(), &about);
         let (reply, body) = match self.exchange().fetch_within(request, PAGE_LIMIT).await? {
             Ok(fetched) => fetched,

@@ -158,6 +158,8 @@ pub struct BlobReader {
     verifier: Option<Verifier>,
     held: Option<Bytes>,
     side: Option<Side>,
+    /// The name for errors, if it is not the digest.
+    name: Option<String>,
 }
 
 impl BlobReader {
@@ -172,7 +174,21 @@ impl BlobReader {
 
     /// Verifies `stream`, which has the bytes after those that `verifier` has seen.
     fn after(descriptor: Descriptor, verifier: Verifier, stream: BlobStream) -> Self {
-        Self { descriptor, inner: stream, verifier: Some(verifier), held: None, side: None }
+        Self {
+            descriptor,
+            inner: stream,
+            verifier: Some(verifier),
+            held: None,
+            side: None,
+            name: None,
+        }
+    }
+
+    /// Names the blob in errors. Without a name, errors contain the digest.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Returns the descriptor of the blob being read.
@@ -222,7 +238,10 @@ impl BlobReader {
     fn fail(&mut self, error: Error) -> Result<Bytes> {
         self.verifier = None;
         self.held = None;
-        let error = error.at(&self.descriptor.digest);
+        let error = match self.name.take() {
+            Some(name) => error.at(name),
+            None => error.at(&self.descriptor.digest),
+        };
         Err(match self.side {
             Some(side) => error.on(side),
             None => error,
