@@ -15,6 +15,7 @@ use crate::credentials::Secret;
 use crate::origin::{Origin, check_hop, resolve};
 use crate::transport::failure::PROXY_LOGIN_HINT;
 use crate::transport::redirect::FinalUri;
+use crate::transport::retry::Repeated;
 use crate::transport::retry_after::requested_wait;
 use crate::transport::{Body, header, protocol_error};
 
@@ -52,6 +53,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
+    /// True if the server may have processed the same request before.
+    pub(crate) is_repeated: bool,
     identity: Option<Identity>,
 }
 
@@ -61,7 +64,8 @@ impl Reply {
         let (mut head, body) = response.into_parts();
         let uri = head.extensions.remove::<FinalUri>().map_or_else(|| uri.clone(), |f| f.0);
         let identity = head.extensions.remove::<Identity>();
-        Self { uri, status: head.status, headers: head.headers, body, identity }
+        let is_repeated = head.extensions.remove::<Repeated>().is_some();
+        Self { uri, status: head.status, headers: head.headers, body, is_repeated, identity }
     }
 
     /// Returns the value of a header, if it occurs once and is text.

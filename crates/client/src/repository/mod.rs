@@ -40,7 +40,8 @@ use crate::capabilities::Known;
 use crate::config::{Limits, UploadMethod};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, RegistryRequest};
-use crate::listing::{LARGE_PAGE_SIZE, ListOptions};
+use crate::listing::{LARGE_PAGE_SIZE, ListOptions, PAGE_LIMIT};
+use crate::reply::refuse_web_page;
 use crate::shared::Shared;
 
 /// A repository at a registry. Cheap to clone; clones share connections and tokens.
@@ -149,8 +150,20 @@ impl RemoteRepository {
     /// Requests the scope of a push, plus any scope that the registry's challenge names. Some token
     /// services do not support the action `delete` (Quay), and others require it.
     async fn delete(&self, uri: Uri, about: impl fmt::Display) -> Result<()> {
-        let request = RegistryRequest::new(Method::DELETE, uri, self.push(), about);
-        let reply = self.exchange().expect(request, &[200, 202, 204]).await?;
+        let about = about.to_string();
+        let request = RegistryRequest::new(Method::DELETE, uri, self.push(), &about);
+        let reply = self.exchange().send(request).await?;
+        // The earlier request deleted the resource, but its reply was lost.
+        if reply.is(&[404]) && reply.is_repeated {
+            reply.body.drain().await;
+            return Ok(());
+        }
+        let mut reply = reply.expect(&[200, 202, 204]).await.map_err(|e| e.at(&about))?;
+        // A proxy or login page answers every request with 200.
+        if reply.is(&[200]) {
+            let body = reply.document(PAGE_LIMIT).await.map_err(|e| e.at(&about))?;
+            return refuse_web_page(&reply.uri, &body).map_err(|e| e.at(about));
+        }
         reply.body.drain().await;
         Ok(())
     }

@@ -28,6 +28,11 @@ pub(crate) struct Retry {
     recorder: Arc<Recorder>,
 }
 
+/// The mark of a reply to a request that was sent before. The server may have processed the earlier
+/// request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeated;
+
 impl Retry {
     pub(crate) fn new(
         inner: Arc<dyn Transport>,
@@ -69,11 +74,15 @@ impl Transport for Retry {
         let safe = request.method() != Method::PATCH;
         let series = request.extensions().get::<Series>().cloned().unwrap_or_default();
         let mut timed_out = false;
+        let mut repeated = false;
         loop {
             self.pause(request.uri()).await;
             let again = replay(&request);
             let replayable = again.is_some();
-            let result = self.inner.send(request).await;
+            let mut result = self.inner.send(request).await;
+            if let (true, Ok(reply)) = (repeated, &mut result) {
+                reply.extensions_mut().insert(Repeated);
+            }
             let status = result.as_ref().ok().map(Response::status);
             let (outcome, requested) = match &result {
                 Ok(reply) => {
@@ -86,6 +95,10 @@ impl Transport for Retry {
                 self.policy.wait_before_retry(outcome, attempt, requested, fastrand::f64())
             });
             timed_out |= matches!(outcome, Outcome::Error(TransportErrorKind::TimedOut));
+            repeated |= match outcome {
+                Outcome::Status(status) => status >= 500,
+                Outcome::Error(fault) => fault != TransportErrorKind::NotSent,
+            };
             match (wait, again) {
                 (Some(wait), Some(again)) => {
                     tracing::debug!(?outcome, ?wait, "sending again");
