@@ -86,6 +86,10 @@ impl RemoteRepository {
                 .map_err(|e| e.at(self.reference(selector)))?;
             return Ok(descriptor);
         }
+        // A GET would exceed the rate limit, too.
+        if reply.is(&[429]) {
+            return Err(reply.into_error().await.at(self.reference(selector)));
+        }
         // HEAD failed (Nexus: 404) or its headers are incomplete. Errors of HEAD have no body, so
         // the error of GET is returned.
         let manifest = once.accepted_manifest(selector, accept).await?;

@@ -141,6 +141,10 @@ impl Upload {
     /// Returns the session in the reply to a POST.
     pub(super) async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
         let location = reply.location()?;
+        // To cancel such a session would delete the blob.
+        if location.path().rsplit('/').next().is_some_and(|last| Digest::parse(last).is_ok()) {
+            return Err(protocol_error(&location, "is a blob, not an upload".to_owned()));
+        }
         let min_chunk_size = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(min_chunk_size);
         reply.body.drain().await;
         Ok(Self::at(repository, location, min_chunk_size))
