@@ -15,9 +15,8 @@ use crate::credentials::Secret;
 use crate::origin::{Origin, check_hop, resolve};
 use crate::transport::failure::PROXY_LOGIN_HINT;
 use crate::transport::redirect::FinalUri;
-use crate::transport::retry::Repeated;
 use crate::transport::retry_after::requested_wait;
-use crate::transport::{Body, header, protocol_error};
+use crate::transport::{Body, Repeated, header, protocol_error};
 
 /// The identity that a request used, stored with its reply for errors.
 #[derive(Clone, Debug)]

@@ -184,6 +184,11 @@ impl std::error::Error for TransportError {
     }
 }
 
+/// The mark of a reply to a request that was sent before. The server may have processed the earlier
+/// request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeated;
+
 /// Returns a copy of the request, unless its body is a stream.
 pub(crate) fn replay(request: &Request<Body>) -> Option<Request<Body>> {
     let mut again = Request::new(request.body().replay()?);

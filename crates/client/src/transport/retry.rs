@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::observe::Recorder;
 use super::retry_after::requested_wait;
-use super::{Body, Transport, TransportError, TransportErrorKind, replay};
+use super::{Body, Repeated, Transport, TransportError, TransportErrorKind, replay};
 use crate::attempts::{Attempt, Outcome, Series};
 use crate::config::RetryPolicy;
 use crate::origin::Origin;
@@ -27,11 +27,6 @@ pub(crate) struct Retry {
     pauses: Mutex<HashMap<Origin, Instant>>,
     recorder: Arc<Recorder>,
 }
-
-/// The mark of a reply to a request that was sent before. The server may have processed the earlier
-/// request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Repeated;
 
 impl Retry {
     pub(crate) fn new(
