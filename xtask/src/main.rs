@@ -11,6 +11,7 @@ mod failure;
 mod fuzz;
 mod layers;
 mod licences;
+mod matrix;
 mod metadata;
 mod peers;
 mod python_clients;
@@ -45,6 +46,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
         "test" => test::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "bench" => bench::run(arguments),
+        "matrix" => matrix::run(),
         "fix" => fix(),
         "layers" => layers::run(),
         "help" | "--help" | "-h" => {
@@ -83,6 +85,7 @@ cargo xtask TASK
                  oras if installed) in N rounds [default: 5]; only the rows whose name contains
                  TEXT; draw a plot to FILE; also measure another build; build nothing, and measure
                  a given build; also rows that need 40 GiB of disk space; smaller content
+  matrix         run the fault matrix of the client, and print its table
   fix            format, and apply clippy's suggestions
   layers         check the imports in the sources against the tables in docs/design.md
   help           print this text

@@ -20,6 +20,7 @@ mod locations;
 mod long_wait;
 mod manifest;
 mod manifest_reply;
+mod matrix;
 mod parts;
 mod ping;
 mod proxy;
