@@ -13,6 +13,7 @@ mod dispatch;
 mod exit;
 mod given;
 mod global;
+mod guard;
 mod help;
 mod input;
 mod message;

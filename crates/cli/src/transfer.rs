@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit;
+use crate::guard::{self, Guard};
 use crate::message::say;
 use crate::output::{Report, size};
 
@@ -51,6 +52,9 @@ pub(crate) struct Options {
     #[arg(long)]
     nondistributable: bool,
 
+    #[command(flatten)]
+    guard: Guard,
+
     /// Number of parallel transfers of blobs above 64 KiB; 1 also transfers manifests and smaller
     /// blobs one at a time [default: 6].
     #[arg(long, value_name = "N")]
@@ -68,6 +72,7 @@ impl Options {
         transfer.options.referrers = self.referrers();
         transfer.options.recheck = self.recheck;
         transfer.options.nondistributable = self.nondistributable;
+        transfer.options.guard = self.guard.condition();
         transfer.options.parallel = self.parallel.unwrap_or(transfer.options.parallel);
         transfer
     }
@@ -193,6 +198,9 @@ impl Report for Outcome {
                 write!(to, ", selected from {index}")?;
             }
             left_behind(&summary.left_behind, to)?;
+            if let Some(method) = summary.guard {
+                write!(to, ", {}", guard::described(method))?;
+            }
             writeln!(to, ", in {}", EscapedText(&copied.target.to_string()))?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, IntoHeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
@@ -58,7 +58,7 @@ impl RegistryRequest {
     }
 
     /// Returns the request with a header.
-    pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
         self.request.headers_mut().insert(name, value);
         self
     }

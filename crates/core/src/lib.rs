@@ -29,6 +29,7 @@
 //! | `run_blocking`, `wait` | blocking work in async code, and messages about long waits |
 //! | `descriptor`, `reference` | references to content, by digest and by name |
 //! | `manifest`, `page`, `cached_listing`, `namespaces` | documents and listings |
+//! | `tag_guard` | conditions on a tag that is to be set |
 //! | `blob`, `store`, `blob_file` | streams, the traits of all stores, and writing blobs to files |
 //! | `graph`, `image` | the children of a manifest, and images |
 //! | `select` | selecting images |
@@ -64,6 +65,7 @@ mod reference;
 mod run_blocking;
 mod select;
 mod store;
+mod tag_guard;
 mod tagging;
 #[cfg(feature = "test-suite")]
 pub mod test_suite;
@@ -105,5 +107,6 @@ pub use reference::{
 pub use run_blocking::run_blocking;
 pub use select::{Selection, list_images, select_image, select_platforms};
 pub use store::{Delete, Node, Presence, Pushed, Source, SourceExt, TagState, Target, TargetExt};
+pub use tag_guard::{GuardMethod, TagGuard};
 pub use tagging::{DeleteResult, add_tags, delete_with_tags, tags_for_digest};
 pub use untag::{UntagMethod, untag};

@@ -19,6 +19,7 @@ use crate::media_type::MediaType;
 use crate::page::Pages;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
+use crate::tag_guard::{GuardMethod, TagGuard};
 
 /// A repository in memory. Clones share their content.
 #[derive(Clone, Default)]
@@ -62,6 +63,25 @@ impl Memory {
 
     fn write(&self) -> RwLockWriteGuard<'_, Content> {
         self.content.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a manifest, and points `tag` at it if the tag meets the guard.
+    fn put(&self, manifest: &RawManifest, tag: Option<(&Tag, Option<&TagGuard>)>) -> Result<()> {
+        let digest = manifest.digest().clone();
+        let referrer = graph::referrer(manifest)?;
+        let mut content = self.write();
+        if let Some((tag, Some(guard))) = tag {
+            let found = content.tags.get(tag);
+            guard.check(found).map_err(|e| e.at(self.tag_name(tag)))?;
+        }
+        if let Some((subject, descriptor)) = referrer {
+            content.referrers.insert((subject, digest.clone()), descriptor);
+        }
+        content.manifests.insert(digest.clone(), manifest.clone());
+        if let Some((tag, _)) = tag {
+            content.tags.insert(tag.clone(), digest);
+        }
+        Ok(())
     }
 }
 
@@ -152,17 +172,16 @@ impl Target for Memory {
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
-        let digest = manifest.digest().clone();
-        let referrer = graph::referrer(manifest)?;
-        let mut content = self.write();
-        if let Some((subject, descriptor)) = referrer {
-            content.referrers.insert((subject, digest.clone()), descriptor);
-        }
-        content.manifests.insert(digest.clone(), manifest.clone());
-        if let Some(tag) = tag {
-            content.tags.insert(tag.clone(), digest);
-        }
-        Ok(())
+        self.put(manifest, tag.map(|tag| (tag, None)))
+    }
+
+    async fn push_guarded(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: &TagGuard,
+    ) -> Result<GuardMethod> {
+        self.put(manifest, Some((tag, Some(guard)))).map(|()| GuardMethod::Atomic)
     }
 }
 

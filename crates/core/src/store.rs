@@ -19,12 +19,18 @@ use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::page::Pages;
 use crate::reference::{Repository, Tag, TagOrDigest};
+use crate::tag_guard::{GuardMethod, TagGuard};
 
 /// A repository that can be read. All manifests and whole blobs that it returns are verified.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
     /// Returns the name to show to users, such as `ghcr.io/a/b` or `oci:dir`.
     fn name(&self) -> String;
+
+    /// Returns the name of a tag to show to users, such as `ghcr.io/a/b:v1`.
+    fn tag_name(&self, tag: &Tag) -> String {
+        format!("{}:{tag}", self.name())
+    }
 
     /// Returns the name of the repository, if the repository is at a registry. Other repositories
     /// at the same registry can then mount its blobs.
@@ -188,6 +194,28 @@ pub trait Target: Source {
     /// content is missing and the store checks for this.
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
 
+    /// Writes the exact bytes of a manifest, and points `tag` at the manifest if the tag meets
+    /// `guard`. Returns how the change was protected from other writers.
+    ///
+    /// By default, the guard is checked before the change, and the tag after it. A store that can
+    /// check the guard and set the tag in one step does so.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict), with nothing written, if the tag does not meet the guard;
+    /// `Conflict` if another writer moved the tag immediately afterwards; the errors of
+    /// [`push_manifest`](Self::push_manifest).
+    async fn push_guarded(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: &TagGuard,
+    ) -> Result<GuardMethod> {
+        self.check_tag(tag, guard).await?;
+        self.push_manifest(manifest, Some(tag)).await?;
+        self.check_pushed(manifest, tag).await?;
+        Ok(GuardMethod::Checked)
+    }
+
     /// Publishes the written content of a store that is published only as a whole. For example, an
     /// archive writes its file here.
     ///
@@ -243,6 +271,31 @@ pub trait SourceExt: Source {
             }
         }
     }
+
+    /// Returns the digest of the manifest that a tag points at, or `None` if the tag does not exist.
+    ///
+    /// # Errors
+    /// The errors of [`resolve`](Source::resolve), except [`NotFound`](ErrorKind::NotFound).
+    fn tagged(&self, tag: &Tag) -> impl Future<Output = Result<Option<Digest>>> + Send {
+        async move {
+            match self.resolve(&tag.clone().into()).await {
+                Ok(found) => Ok(Some(found.digest)),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(e),
+            }
+        }
+    }
+
+    /// Checks that a tag meets a guard.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if it does not; the errors of [`tagged`](Self::tagged).
+    fn check_tag(&self, tag: &Tag, guard: &TagGuard) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            let found = self.tagged(tag).await?;
+            guard.check(found.as_ref()).map_err(|e| e.at(self.tag_name(tag)))
+        }
+    }
 }
 
 impl<S: Source + ?Sized> SourceExt for S {}
@@ -263,6 +316,48 @@ pub trait TargetExt: Target {
                 Presence::Absent => self.push_blob(descriptor, body).await,
                 Presence::Partial | Presence::Complete => Ok(Pushed::Existing),
             }
+        }
+    }
+
+    /// Writes the exact bytes of a manifest, and points `tag` at the manifest. With a guard, returns
+    /// how the change was protected from other writers.
+    ///
+    /// # Errors
+    /// The errors of [`push_manifest`](Target::push_manifest) or, with a guard, of
+    /// [`push_guarded`](Target::push_guarded).
+    fn push_tagged(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: Option<&TagGuard>,
+    ) -> impl Future<Output = Result<Option<GuardMethod>>> + Send {
+        async move {
+            match guard {
+                Some(guard) => self.push_guarded(manifest, tag, guard).await.map(Some),
+                None => self.push_manifest(manifest, Some(tag)).await.map(|()| None),
+            }
+        }
+    }
+
+    /// Checks that a tag points at a manifest that was just pushed. A signed schema 1 manifest has
+    /// two digests, and the store may use either.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if another writer moved the tag.
+    fn check_pushed(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            let found = self.tagged(tag).await?;
+            if found.as_ref().is_some_and(|found| manifest.has_digest(found)) {
+                return Ok(());
+            }
+            TagGuard::PointsAt(manifest.digest().clone()).check(found.as_ref()).map_err(|e| {
+                e.at(self.tag_name(tag))
+                    .with_hint("Another client moved the tag immediately after this change.")
+            })
         }
     }
 

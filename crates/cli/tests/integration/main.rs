@@ -13,6 +13,7 @@ mod described;
 mod engines;
 mod exits;
 mod faults;
+mod guards;
 mod images;
 mod kill;
 mod manifests;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, DeleteResult, Descriptor, Digest, Image, Layout, MediaType, Node, Pack,
-    Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Selection, Source,
-    SourceExt, Tag, TagOrDigest, TagState, Target, TargetExt, UntagMethod, add_tags, blob_file,
-    delete_with_tags, list_images, pull_files, select_image, select_platforms, tags_for_digest,
-    untag,
+    BlobBody, Delete, DeleteResult, Descriptor, Digest, GuardMethod, Image, Layout, MediaType,
+    Node, Pack, Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Selection,
+    Source, SourceExt, Tag, TagGuard, TagOrDigest, TagState, Target, TargetExt, UntagMethod,
+    add_tags, blob_file, delete_with_tags, list_images, pull_files, select_image, select_platforms,
+    tags_for_digest, untag,
 };
 #[cfg(feature = "archive")]
 use longshore_image::{UnpackLimits, unpack};
@@ -61,12 +61,19 @@ impl<S: Source + ?Sized> Store<S> {
     forward! { SourceExt:
         /// Returns a descriptor of an existing blob, with its digest and size.
         pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
+        /// Returns the digest of the manifest that a tag points at, if the tag exists.
+        pub fn tagged(&self, tag: &Tag) -> Result<Option<Digest>>;
+        /// Checks that a tag meets a guard.
+        pub fn check_tag(&self, tag: &Tag, guard: &TagGuard) -> Result<()>;
     }
 
     forward! { Source:
         /// Returns the name shown to users: `ghcr.io/a/b`, `oci:dir`.
         #[must_use]
         pub fn name(&self) -> String;
+        /// Returns the name of a tag shown to users: `ghcr.io/a/b:v1`.
+        #[must_use]
+        pub fn tag_name(&self, tag: &Tag) -> String;
         /// Returns the repository at a registry, if the store is one.
         #[must_use]
         pub fn origin(&self) -> Option<&Repository>;
@@ -200,6 +207,13 @@ impl<S: Target + ?Sized> Store<S> {
         ) -> Result<Descriptor> = push_stream(stream(reader), digest);
         /// Writes a manifest's exact bytes, and points `tag` at it, if given.
         pub fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
+        /// Writes a manifest's exact bytes, and points `tag` at it if the tag meets `guard`.
+        pub fn push_guarded(
+            &self,
+            manifest: &RawManifest,
+            tag: &Tag,
+            guard: &TagGuard,
+        ) -> Result<GuardMethod>;
         /// Publishes the written content, if the store is published as a whole. For example, an
         /// archive writes its file.
         pub fn finish(&self) -> Result<()>;

@@ -2,7 +2,7 @@
 
 use longshore_core::{
     Copier as AsyncCopier, CopyObserver, CopyPlan, CopyStats, CopySummary, Delete, Descriptor,
-    Reference, Result, Source, Tag, TagOrDigest, TagOutcome, Target,
+    Reference, Result, Source, Tag, TagGuard, TagOrDigest, TagOutcome, Target,
 };
 
 use super::Store;
@@ -10,7 +10,7 @@ use super::client::Client;
 use super::forward::forward;
 use super::runtime::wait;
 use crate::location::{ImageName, Location};
-use crate::stores::{ListedImage, Located, Stores as AsyncStores};
+use crate::stores::{ListedImage, Located, NamedManifest, Stores as AsyncStores};
 use crate::transfer::{Transfer, TransferReport};
 
 /// Opens the stores at locations; see [`Stores`](AsyncStores).
@@ -48,7 +48,12 @@ impl Stores {
         /// Opens a location to remove content from it.
         pub fn open_to_delete(&self, location: &Location) -> Result<Store<dyn Delete>>;
         /// Adds names to an image at its location.
-        pub fn put_names(&self, location: &Location, names: &[ImageName]) -> Result<Descriptor>;
+        pub fn put_names(
+            &self,
+            location: &Location,
+            names: &[ImageName],
+            guard: Option<&TagGuard>,
+        ) -> Result<NamedManifest>;
         /// Runs transfers one after another.
         pub fn transfer(&self, transfers: &[Transfer], observer: CopyObserver) -> Result<TransferReport>;
     }

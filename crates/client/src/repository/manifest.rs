@@ -1,11 +1,11 @@
 //! Requests for manifests: HEAD, GET, and PUT of exact bytes.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderValue, Method};
 use longshore_core::{
-    Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, MediaType, Presence, RawManifest, Result,
-    Tag, TagOrDigest, graph,
+    Descriptor, Digest, Error, ErrorKind, GuardMethod, MANIFEST_LIMIT, MediaType, Presence,
+    RawManifest, Result, SourceExt as _, Tag, TagGuard, TagOrDigest, TargetExt as _, graph,
 };
 
 use super::RemoteRepository;
@@ -159,12 +159,56 @@ impl RemoteRepository {
         manifest: &RawManifest,
         tag: Option<&Tag>,
     ) -> Result<()> {
-        let referrer = graph::referrer(manifest)?;
         let selector = match tag {
             Some(tag) => TagOrDigest::from(tag.clone()),
             None => TagOrDigest::from(manifest.by_payload().digest().clone()),
         };
-        let reply = self.send_manifest(manifest, &selector).await?;
+        let referrer = graph::referrer(manifest)?;
+        let reply = self.send_manifest(manifest, &selector, None).await?;
+        self.manifest_stored(referrer, reply).await
+    }
+
+    /// Puts a manifest under its tag, if the tag meets the guard. The registry confirms in its reply
+    /// that it checked the guard and set the tag in one step. Without this confirmation, the tag is
+    /// checked before and after the request.
+    pub(super) async fn put_guarded(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: &TagGuard,
+    ) -> Result<GuardMethod> {
+        self.check_tag(tag, guard).await?;
+        let (selector, referrer) = (tag.clone().into(), graph::referrer(manifest)?);
+        let method = match self.send_manifest(manifest, &selector, Some(guard)).await {
+            Ok(reply) => {
+                let method = confirmed(&reply);
+                self.manifest_stored(referrer, reply).await?;
+                method
+            }
+            Err(e) if e.status() == Some(412) => {
+                let found = self.tagged(tag).await?;
+                match after_refusal(guard, found.as_ref(), manifest) {
+                    AfterRefusal::Fail => return Err(e),
+                    AfterRefusal::Done => return Ok(GuardMethod::Checked),
+                    AfterRefusal::Push => self.put_manifest(manifest, Some(tag)).await?,
+                }
+                GuardMethod::Checked
+            }
+            Err(e) => return Err(e),
+        };
+        if method == GuardMethod::Checked {
+            self.check_pushed(manifest, tag).await?;
+        }
+        Ok(method)
+    }
+
+    /// Reads the reply to the push of a manifest, and updates the fallback index of referrers if
+    /// the registry does not list referrers itself.
+    async fn manifest_stored(
+        &self,
+        referrer: Option<(Digest, Descriptor)>,
+        reply: Reply,
+    ) -> Result<()> {
         let indexed = reply.headers.contains_key(OCI_SUBJECT);
         reply.body.drain().await;
         match referrer {
@@ -175,19 +219,25 @@ impl RemoteRepository {
         }
     }
 
-    /// Puts a manifest, and checks the digest that the registry states for it.
+    /// Puts a manifest, and checks the digest that the registry states for it. A guard is sent as
+    /// `If-None-Match: *` or `If-Match: "<digest>"`.
     pub(super) async fn send_manifest(
         &self,
         manifest: &RawManifest,
         selector: &TagOrDigest,
+        guard: Option<&TagGuard>,
     ) -> Result<Reply> {
         let reference = self.reference(selector);
         let uri = self.endpoint().await?.manifest(self.path(), selector);
-        let media_type = HeaderValue::from_str(manifest.media_type().as_str())
-            .map_err(|e| Error::new(ErrorKind::Invalid).at(manifest.digest()).with_source(e))?;
-        let request = RegistryRequest::new(Method::PUT, uri, self.push(), &reference)
-            .header(CONTENT_TYPE.as_str(), media_type)
+        let invalid = |e| Error::new(ErrorKind::Invalid).at(manifest.digest()).with_source(e);
+        let media_type = HeaderValue::from_str(manifest.media_type().as_str()).map_err(invalid)?;
+        let mut request = RegistryRequest::new(Method::PUT, uri, self.push(), &reference)
+            .header(CONTENT_TYPE, media_type)
             .body(Body::Bytes(manifest.bytes().clone()));
+        if let Some(guard) = guard {
+            let (name, value) = condition(guard);
+            request = request.header(name, HeaderValue::from_str(&value).map_err(invalid)?);
+        }
         let reply = self.exchange().expect(request, &[201, 202, 204]).await?;
         let sent = TagOrDigest::from(manifest.digest().clone());
         check_stated(manifest.digest(), stated_of(&reply, manifest), &sent)
@@ -209,7 +259,52 @@ impl RemoteRepository {
             _ => HeaderValue::from_str(&types.join(", "))
                 .map_err(|e| Error::new(ErrorKind::Invalid).at("Accept").with_source(e))?,
         };
-        Ok(request.header(ACCEPT.as_str(), accepted))
+        Ok(request.header(ACCEPT, accepted))
+    }
+}
+
+/// Returns the header that states a guard.
+///
+/// Source: RFC 9110, section 13.1. The distribution-spec (v1.1.1) does not define conditions.
+fn condition(guard: &TagGuard) -> (HeaderName, String) {
+    match guard {
+        TagGuard::Absent => (IF_NONE_MATCH, "*".to_owned()),
+        TagGuard::PointsAt(digest) => (IF_MATCH, format!("\"{digest}\"")),
+    }
+}
+
+/// Returns the protection that the reply to a conditional `PUT` proves. A success alone proves
+/// nothing, because registries ignore the condition (docker-registry) or may check it in a separate
+/// step.
+fn confirmed(reply: &Reply) -> GuardMethod {
+    match reply.header(TAG_GUARD) {
+        Some("atomic") => GuardMethod::Atomic,
+        _ => GuardMethod::Checked,
+    }
+}
+
+/// The next step after the registry refused a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterRefusal {
+    Fail,
+    /// Do nothing, because the tag points at the manifest. An earlier attempt set it, but its reply
+    /// was lost.
+    Done,
+    /// Push the manifest without the condition.
+    Push,
+}
+
+/// Decides what to do after a registry answered 412.
+///
+/// - `found`: the digest that the tag points at after the refusal.
+fn after_refusal(guard: &TagGuard, found: Option<&Digest>, manifest: &RawManifest) -> AfterRefusal {
+    if found.is_some_and(|found| manifest.has_digest(found)) {
+        return AfterRefusal::Done;
+    }
+    // The registry may compare the condition with something else than the digest.
+    match guard.check(found) {
+        Ok(()) => AfterRefusal::Push,
+        Err(_) => AfterRefusal::Fail,
     }
 }
 
@@ -268,9 +363,7 @@ fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest)
 /// Returns the digest that a registry states, unless it is the digest of the manifest's bytes or of
 /// its signed payload.
 fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
-    let stated = reply.stated_digest()?;
-    let ours = [manifest.by_bytes(), manifest.by_payload()];
-    (!ours.iter().any(|m| *m.digest() == stated)).then_some(stated)
+    reply.stated_digest().filter(|stated| !manifest.has_digest(stated))
 }
 
 /// Checks a digest against the expected digest. Digests of different algorithms are not compared.
@@ -287,6 +380,9 @@ pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {
 ///
 /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
 const OCI_SUBJECT: &str = "oci-subject";
+/// The header by which a registry confirms how it applied the condition of a `PUT`. Only the
+/// registry of longshore sends it.
+const TAG_GUARD: &str = "longshore-tag-guard";
 /// All manifest formats that longshore can read. A registry may convert or refuse a manifest whose
 /// format is not listed.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
@@ -296,3 +392,26 @@ const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.oci.artifact.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.5, \
     application/vnd.docker.distribution.manifest.v1+json;q=0.5, */*;q=0.1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_push_is_repeated_without_its_condition_only_if_the_tag_meets_the_guard() {
+        let manifest = RawManifest::from_bytes("{}".into(), Some(MediaType::OCI_INDEX)).unwrap();
+        let [old, other] = [b"old", b"new"].map(|bytes| Digest::sha256(bytes));
+        let points_at_old = TagGuard::PointsAt(old.clone());
+        for (guard, found, next) in [
+            (&TagGuard::Absent, None, AfterRefusal::Push),
+            (&TagGuard::Absent, Some(&old), AfterRefusal::Fail),
+            (&TagGuard::Absent, Some(manifest.digest()), AfterRefusal::Done),
+            (&points_at_old, Some(&old), AfterRefusal::Push),
+            (&points_at_old, Some(&other), AfterRefusal::Fail),
+            (&points_at_old, None, AfterRefusal::Fail),
+            (&points_at_old, Some(manifest.digest()), AfterRefusal::Done),
+        ] {
+            assert_eq!(after_refusal(guard, found, &manifest), next, "{guard:?} {found:?}");
+        }
+    }
+}

@@ -25,9 +25,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Method, Uri};
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, GuardMethod,
     ManifestReference, MediaType, Node, Pages, Presence, Pushed, RawManifest, Repository,
-    RepositoryName, Result, Source, Tag, TagOrDigest, TagState, Target,
+    RepositoryName, Result, Source, Tag, TagGuard, TagOrDigest, TagState, Target,
 };
 
 #[cfg(fuzzing)]
@@ -276,6 +276,18 @@ impl Target for RemoteRepository {
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         self.put_manifest(manifest, tag).await
+    }
+
+    /// Sends the guard as the condition of the `PUT`, and returns
+    /// [`Atomic`](GuardMethod::Atomic) only if the registry confirms in its reply that it checked
+    /// the guard and set the tag in one step. The registry of longshore does so.
+    async fn push_guarded(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: &TagGuard,
+    ) -> Result<GuardMethod> {
+        self.put_guarded(manifest, tag, guard).await
     }
 }
 

@@ -233,7 +233,7 @@ impl RemoteRepository {
                 .map_err(|e| Error::new(ErrorKind::Invalid).at(&tag).with_source(e))?;
             let manifest =
                 RawManifest::from_bytes(Bytes::from(written), Some(MediaType::OCI_INDEX))?;
-            let reply = self.send_manifest(&manifest, &tag.clone().into()).await?;
+            let reply = self.send_manifest(&manifest, &tag.clone().into(), None).await?;
             reply.body.drain().await;
         }
         Err(Error::new(ErrorKind::Conflict)

@@ -18,8 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use longshore_core::{
-    Delete, Descriptor, Digest, Error, ErrorKind, Layout, ParseError, Platform, RawManifest,
-    Reference, Result, Source, Tag, TagOrDigest, Target, select_image,
+    Delete, Descriptor, Digest, Error, ErrorKind, GuardMethod, Layout, ParseError, Platform,
+    RawManifest, Reference, Result, Source, SourceExt as _, Tag, TagGuard, TagOrDigest, Target,
+    TargetExt as _, select_image,
 };
 
 use crate::client::Client;
@@ -79,6 +80,17 @@ pub struct ListedImage {
     /// The digest of the image's manifest. Only listings of layouts, in folders or archives,
     /// contain digests.
     pub digest: Option<Digest>,
+}
+
+/// A manifest that got names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamedManifest {
+    /// The manifest.
+    pub manifest: Descriptor,
+    /// How the guard protected the changes, if there was a guard: the weakest protection of all
+    /// names.
+    pub guard: Option<GuardMethod>,
 }
 
 impl Stores {
@@ -189,22 +201,39 @@ impl Stores {
         }
     }
 
-    /// Adds names to an image at its place, and returns the descriptor of its manifest. Names that
-    /// point at another manifest are moved.
+    /// Adds names to an image at its place, and returns its manifest. Names that point at another
+    /// manifest are moved. With a guard, no name is set unless all names meet the guard.
     ///
     /// # Errors
-    /// Same as [`locate`](Self::locate) and [`create`](Self::create); any error of either store.
-    pub async fn put_names(&self, location: &Location, names: &[ImageName]) -> Result<Descriptor> {
+    /// Same as [`locate`](Self::locate) and [`create`](Self::create); any error of either store;
+    /// [`Conflict`](ErrorKind::Conflict) if a name does not meet the guard.
+    pub async fn put_names(
+        &self,
+        location: &Location,
+        names: &[ImageName],
+        guard: Option<&TagGuard>,
+    ) -> Result<NamedManifest> {
         let located = self.locate(location).await?;
         let manifest = located.source.manifest(&located.selector).await?;
         let writer = self.writer(location.place()).await?;
-        for name in names {
+        let target = |name| {
             let named = if location.place().has_entries() { Some(name) } else { location.name() };
-            let tag = name.tag();
-            writer.target(named).push_manifest(&manifest, tag.as_ref()).await?;
+            writer.target(named)
+        };
+        let tagged: Vec<_> =
+            names.iter().filter_map(|name| Some((target(name), name.tag()?))).collect();
+        if let Some(guard) = guard {
+            for (target, tag) in &tagged {
+                target.check_tag(tag, guard).await?;
+            }
+        }
+        let mut weakest = None;
+        for (target, tag) in &tagged {
+            let method = target.push_tagged(&manifest, tag, guard).await?;
+            weakest = weakest.into_iter().chain(method).min();
         }
         writer.target(None).finish().await?;
-        Ok(manifest.descriptor().clone())
+        Ok(NamedManifest { manifest: manifest.descriptor().clone(), guard: weakest })
     }
 
     /// Opens a location to remove content from it.

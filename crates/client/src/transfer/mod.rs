@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use longshore_core::{
     Copier, CopyObserver, CopyOptions, CopySummary, Digest, Error, ErrorKind, ParseError,
-    Reference, Result, Side, Tag, TagOrDigest, select_platforms,
+    Reference, Result, Side, Source, SourceExt as _, Tag, TagGuard, TagOrDigest, TargetExt as _,
+    select_platforms,
 };
 
 pub use self::report::{Copied, CopyFailure, TransferReport};
@@ -236,7 +237,7 @@ impl Batch<'_> {
         let located = self.stores.locate(&transfer.source).await?;
         let tag = transfer.tag(&located)?;
         let selector = transfer.check_source(&located).await?;
-        let copier = self.copier(transfer, located.source, target).await?;
+        let copier = self.copier(&transfer.options, located.source, target).await?;
         Ok(Copied::new(target, copier.copy(&selector, tag.as_ref()).await?))
     }
 
@@ -246,15 +247,21 @@ impl Batch<'_> {
             true => tags_and_entries(stores.names(source).await?),
             false => (stores.tags(source).await?, Vec::new()),
         };
-        let copier = self.copier(transfer, stores.open(source).await?, target).await?;
+        let options = &transfer.options;
+        let copier = self.copier(options, stores.open(source).await?, target).await?;
         let mut copies = Vec::new();
         for outcome in copier.copy_tags(tags).await {
             let failed = |e| CopyFailure::new(source, Some(ImageName::Tag(outcome.tag)), e);
             copies.push(outcome.result.map(|copy| Copied::new(target, copy)).map_err(failed));
         }
+        // The entries get their names below, where the guard is checked.
+        let mut unguarded = options.clone();
+        unguarded.guard = None;
+        let copier = self.copier(&unguarded, stores.open(source).await?, target).await?;
         for (name, digest) in entries {
             let target = target.with_name(Some(name.clone()));
-            let copy = self.copy_entry(&copier, &target, digest).await;
+            let guard = options.guard.as_ref();
+            let copy = self.copy_entry(&copier, &target, digest, guard).await;
             let failed = |e| CopyFailure::new(source, Some(name), e);
             copies.push(copy.map(|copy| Copied::new(&target, copy)).map_err(failed));
         }
@@ -268,29 +275,34 @@ impl Batch<'_> {
         copier: &Copier,
         target: &Location,
         digest: Digest,
+        guard: Option<&TagGuard>,
     ) -> Result<CopySummary> {
-        let copy = copier.copy(&digest.into(), None).await?;
-        let target = self.writer(target.place()).await?.target(target.name());
+        // This view of the layout selects the entry by its name for every tag.
+        let (target, tag) =
+            (self.writer(target.place()).await?.target(target.name()), Tag::latest());
+        if let Some(guard) = guard {
+            target.check_tag(&tag, guard).await.map_err(|e| e.on(Side::Target))?;
+        }
+        let mut copy = copier.copy(&digest.into(), None).await?;
         let named = async {
             // The copy differs from the source's manifest if platforms are selected.
             let manifest = target.manifest(&copy.root.digest.clone().into()).await?;
-            // This view of the layout writes the entry's name for every tag.
-            target.push_manifest(&manifest, Some(&Tag::latest())).await
+            target.push_tagged(&manifest, &tag, guard).await
         };
-        named.await.map_err(|e| e.on(Side::Target))?;
+        copy.guard = named.await.map_err(|e| e.on(Side::Target))?;
         Ok(copy)
     }
 
     async fn copier(
         &mut self,
-        transfer: &Transfer,
-        source: Arc<dyn longshore_core::Source>,
+        options: &CopyOptions,
+        source: Arc<dyn Source>,
         target: &Location,
     ) -> Result<Copier> {
         let target = self.writer(target.place()).await?.target(target.name());
         let observer = Arc::clone(&self.observer);
         Ok(Copier::builder(source, target)
-            .options(transfer.options.clone())
+            .options(options.clone())
             .on_event(move |event| observer(event))
             .build())
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use longshore::{
-    Client, Copier, Delete as _, ErrorKind, Index, Memory, MemoryCredentials, RegistryName,
-    RegistrySettings, RootCertificates, Source as _, Tag, Verification,
+    Client, Copier, Delete as _, ErrorKind, GuardMethod, Index, Memory, MemoryCredentials,
+    RegistryName, RegistrySettings, RootCertificates, Source as _, SourceExt as _, Tag, TagGuard,
+    Target as _, Verification,
 };
-use longshore_testkit::fixture::{Image, real_image};
+use longshore_testkit::fixture::{Content, Image, real_image};
 use longshore_testkit::peer::{Authority, DockerRegistry};
 
 use crate::quick;
@@ -48,6 +49,28 @@ async fn a_real_image_is_pushed_and_pulled_unchanged() {
     at("team/app").delete_manifest(content.root.digest()).await.unwrap();
     let e = at("team/app").resolve(&tag("v1").into()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn docker_registry_ignores_conditions_so_guarded_pushes_are_only_checked() {
+    let registry = DockerRegistry::start();
+    let repository =
+        quick().build().repository(&format!("{}/a", registry.address()).parse().unwrap());
+    let [one, two] = [1, 2].map(|seed| Image::small(seed).build());
+    two.push(&repository, None).await;
+    one.push(&repository, None).await;
+    let v1 = tag("v1");
+    let at = |content: &Content| TagGuard::PointsAt(content.root.digest().clone());
+    for (content, guard, expected) in [
+        (&one, TagGuard::Absent, Ok(GuardMethod::Checked)),
+        (&two, TagGuard::Absent, Err(ErrorKind::Conflict)),
+        (&two, at(&two), Err(ErrorKind::Conflict)),
+        (&two, at(&one), Ok(GuardMethod::Checked)),
+    ] {
+        let pushed = repository.push_guarded(&content.root, &v1, &guard).await;
+        assert_eq!(pushed.map_err(|e| e.kind()), expected, "{guard:?}");
+    }
+    assert_eq!(repository.tagged(&v1).await.unwrap().as_ref(), Some(two.root.digest()));
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use bytes::Bytes;
 use longshore::{
-    Algorithm, Delete as _, Descriptor, Digest, ErrorKind, Manifest, MediaType, Node, Presence,
-    RawManifest, Source as _, Tag, TagOrDigest, Target as _,
+    Algorithm, Delete as _, Descriptor, Digest, ErrorKind, GuardMethod, Manifest, MediaType, Node,
+    Presence, RawManifest, Source as _, Tag, TagGuard, TagOrDigest, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
 
@@ -101,6 +101,59 @@ async fn a_manifest_keeps_its_exact_bytes_and_a_wrong_digest_is_refused() {
     let e = repository.manifest(&by_digest()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::DigestMismatch);
     server.finish();
+}
+
+/// Returns the exchanges that determine what the tag points at: the manifest with this content, or
+/// no manifest.
+fn tagged(content: Option<&'static str>) -> Vec<Exchange> {
+    let Some(content) = content else {
+        return vec![request("HEAD", &tag()).answer(404), request("GET", &tag()).answer(404)];
+    };
+    let digest = Digest::sha256(content.as_bytes());
+    let head = request("HEAD", &tag()).header("content-type", INDEX).body(content);
+    vec![head.header("docker-content-digest", digest.as_str())]
+}
+
+#[tokio::test]
+async fn a_guard_is_sent_as_a_condition_and_counts_as_atomic_only_if_the_registry_confirms_it() {
+    let manifest = RawManifest::from_bytes(CONTENT.into(), Some(MediaType::OCI_INDEX)).unwrap();
+    let (absent, old) = (TagGuard::Absent, TagGuard::PointsAt(Digest::sha256(b"{}")));
+    let if_match = format!("\"{}\"", Digest::sha256(b"{}"));
+    let create = || request("PUT", &tag()).with("if-none-match", "*").without("if-match");
+    let replace = || request("PUT", &tag()).with("if-match", &*if_match).without("if-none-match");
+    let plain = || request("PUT", &tag()).without("if-match").without("if-none-match").answer(201);
+    let atomic = |put: Exchange| vec![put.answer(201).header("longshore-tag-guard", "atomic")];
+    let (none, before) = (|| tagged(None), || tagged(Some("{}")));
+    let (ours, other) = (|| tagged(Some(CONTENT)), || tagged(Some("[]")));
+    let (created, refused) = (|| vec![create().answer(201)], || vec![create().answer(412)]);
+    let checked = Ok(GuardMethod::Checked);
+    let conflict = Err(ErrorKind::Conflict);
+    for (guard, exchanges, expected) in [
+        (&absent, vec![none(), atomic(create())], Ok(GuardMethod::Atomic)),
+        (&old, vec![before(), atomic(replace())], Ok(GuardMethod::Atomic)),
+        // The registry ignores the condition.
+        (&absent, vec![none(), created(), ours()], checked),
+        (&absent, vec![none(), created(), other()], conflict),
+        // The tag does not meet the guard before the push, or during the push.
+        (&absent, vec![other()], conflict),
+        (&old, vec![other()], conflict),
+        (&absent, vec![none(), refused(), other()], conflict),
+        // The reply to an earlier attempt was lost.
+        (&absent, vec![none(), refused(), ours()], checked),
+        // The registry compares the condition with something else than the digest.
+        (
+            &old,
+            vec![before(), vec![replace().answer(412)], before(), vec![plain()], ours()],
+            checked,
+        ),
+    ] {
+        let server = Script::start().await;
+        exchanges.into_iter().flatten().for_each(|exchange| server.expect(exchange));
+        let v1 = Tag::parse("v1").unwrap();
+        let pushed = remote(&server).push_guarded(&manifest, &v1, guard).await;
+        assert_eq!(pushed.map_err(|e| e.kind()), expected, "{guard:?}");
+        server.finish();
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::media_type::MediaType;
 use crate::reference::{Repository, Tag};
+use crate::tag_guard::GuardMethod;
 
 /// An event in a copy.
 ///
@@ -91,6 +92,10 @@ pub struct CopySummary {
     pub root: Descriptor,
     /// The tag that now points at the root manifest, if a tag was requested.
     pub tag: Option<Tag>,
+    /// How the [guard](crate::CopyOptions::guard) protected the change of the tag. `None` without a
+    /// guard, and if the tag already pointed at the root manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardMethod>,
     /// The layers that were left out because they may not be redistributed. A layer that several
     /// copies of the same copier share is listed by only one of them.
     pub left_out: Vec<Digest>,

@@ -32,6 +32,7 @@ use crate::media_type::MediaType;
 use crate::platform::Platform;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Source, Target};
+use crate::tag_guard::TagGuard;
 
 /// Options of a copy. Create with [`Default`] and set fields.
 #[derive(Clone, Debug)]
@@ -50,6 +51,9 @@ pub struct CopyOptions {
     pub nondistributable: bool,
     /// Checks every child, even below a manifest that the target reports as complete.
     pub recheck: bool,
+    /// Sets the tag only if it meets this condition. The tag is checked before the copy, and again
+    /// when it is set.
+    pub guard: Option<TagGuard>,
     /// The maximum number of blobs above 64 KiB that are copied at the same time, and of children
     /// of one index. Up to 32 tags, and up to 32 requests for manifests, smaller blobs and checks,
     /// are in progress beside them. With 1, nothing is done in parallel.
@@ -81,6 +85,7 @@ impl Default for CopyOptions {
             referrers: ReferrerSelection::All,
             nondistributable: false,
             recheck: false,
+            guard: None,
             parallel: PARALLEL,
         }
     }
@@ -173,6 +178,8 @@ impl Copier {
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side). Content that was
     /// already copied stays at the target, so a second run copies only the rest.
+    /// [`Conflict`](ErrorKind::Conflict), before anything is sent, if the tag does not meet the
+    /// [guard](CopyOptions::guard); [`Invalid`](ErrorKind::Invalid) for a guard without a tag.
     pub async fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
         Arc::clone(&self.run).copy(selector.clone(), tag.cloned()).await
     }

@@ -12,10 +12,10 @@ use super::referrers::Subjects;
 use super::run::Run;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Result, Side};
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Node, Presence};
+use crate::store::{Node, Presence, SourceExt as _};
 
 /// The steps that a copy would take; see [`Copier::plan`](super::Copier::plan).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +25,8 @@ pub struct CopyPlan {
     pub root: Descriptor,
     /// The tag that would point at the root manifest.
     pub tag: Option<Tag>,
+    /// The digest that the tag points at now, if the tag exists.
+    pub tag_before: Option<Digest>,
     /// The index from which [platforms](super::CopyOptions::platforms) would be selected, if the
     /// copy has another digest.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +91,11 @@ impl CopyPlan {
 
 impl Run {
     pub(super) async fn plan(&self, selector: TagOrDigest, tag: Option<Tag>) -> Result<CopyPlan> {
+        self.check_guard(tag.as_ref()).await?;
+        let tag_before = match &tag {
+            Some(tag) => self.target.tagged(tag).await.map_err(|e| e.on(Side::Target))?,
+            None => None,
+        };
         let selection = self.root(&selector).await?;
         let root = &selection.manifest;
         let (known, steps, digest_tags, left_behind) = Default::default();
@@ -101,6 +108,7 @@ impl Run {
         Ok(CopyPlan {
             root: root.descriptor().clone(),
             tag,
+            tag_before,
             selected_from: selection.index.as_ref().map(|index| index.digest().clone()),
             digest_tags: planner.digest_tags,
             left_behind: planner.left_behind,

@@ -21,7 +21,8 @@ use crate::graph;
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::select::{Selection, select_platforms};
-use crate::store::{Node, Presence, Source, TagState, Target};
+use crate::store::{Node, Presence, Source, SourceExt as _, TagState, Target, TargetExt as _};
+use crate::tag_guard::GuardMethod;
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
@@ -67,6 +68,7 @@ impl Tally {
         CopySummary {
             root: root.descriptor().clone(),
             tag,
+            guard: None,
             selected_from: from.index.as_ref().map(|index| index.digest().clone()),
             left_out: self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             left_behind: self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -120,6 +122,7 @@ impl Run {
         selector: TagOrDigest,
         tag: Option<Tag>,
     ) -> Result<CopySummary> {
+        self.check_guard(tag.as_ref()).await?;
         let tally = Arc::new(Tally::default());
         let selection = self.root(&selector).await?;
         let root = selection.manifest.clone();
@@ -140,10 +143,23 @@ impl Run {
             tasks.spawn(left);
         }
         all(tasks).await?;
-        if let Some(tag) = &tag {
-            self.set_tag(&tally, tag, &root, state).await?;
-        }
-        Ok(tally.summary(&root, &selection, tag))
+        let guard = match &tag {
+            Some(tag) => self.set_tag(&tally, tag, &root, state).await?,
+            None => None,
+        };
+        Ok(CopySummary { guard, ..tally.summary(&root, &selection, tag) })
+    }
+
+    /// Checks the guard of the tag, if there is one. The check is repeated when the tag is set.
+    pub(super) async fn check_guard(&self, tag: Option<&Tag>) -> Result<()> {
+        let checked = match (&self.options.guard, tag) {
+            (None, _) => Ok(()),
+            (Some(guard), Some(tag)) => self.target.check_tag(tag, guard).await,
+            (Some(_), None) => Err(Error::new(ErrorKind::Invalid)
+                .at(self.target.name())
+                .detail("a condition on a tag needs a tag at the target")),
+        };
+        checked.map_err(|e| e.on(Side::Target))
     }
 
     /// Returns the manifest to copy: the requested manifest, or what the platforms select from it.
@@ -193,21 +209,23 @@ impl Run {
         }
     }
 
-    /// Sends the root with its tag, unless the tag already points at it.
+    /// Sends the root with its tag, unless the tag already points at it. Returns how the change of
+    /// the tag was guarded.
     async fn set_tag(
         &self,
         tally: &Tally,
         tag: &Tag,
         root: &RawManifest,
         state: Option<TagState>,
-    ) -> Result<()> {
-        let Some(TagState { is_current, manifest: holding }) = state else { return Ok(()) };
-        if !is_current || self.walk(holding) == Walk::Descend {
-            self.send_manifest(root, Some(tag)).await?;
-        }
+    ) -> Result<Option<GuardMethod>> {
+        let Some(TagState { is_current, manifest: holding }) = state else { return Ok(None) };
+        let guard = match is_current && self.walk(holding) != Walk::Descend {
+            true => None,
+            false => self.send_root(root, tag).await?,
+        };
         self.arrived(tally, root.descriptor(), holding);
         self.tagged_now(tag, root);
-        Ok(())
+        Ok(guard)
     }
 
     pub(super) fn tagged_now(&self, tag: &Tag, root: &RawManifest) {
@@ -254,6 +272,13 @@ impl Run {
     ) -> Result<()> {
         let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
+    }
+
+    /// Sends the root with its tag, if the tag meets the guard of the copy.
+    async fn send_root(&self, root: &RawManifest, tag: &Tag) -> Result<Option<GuardMethod>> {
+        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
+        let sent = self.target.push_tagged(root, tag, self.options.guard.as_ref()).await;
+        sent.map_err(|e| e.on(Side::Target))
     }
 
     async fn target_tag_state(&self, tag: &Tag, root: &RawManifest) -> Result<TagState> {

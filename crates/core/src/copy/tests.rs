@@ -8,6 +8,7 @@ use crate::error::Side;
 use crate::manifest::{ImageConfig, Manifest};
 use crate::memory::Memory;
 use crate::pack::Pack;
+use crate::tag_guard::GuardMethod;
 use crate::{Descriptor, Digest, MediaType, RawManifest, Source, Target, TargetExt as _};
 
 fn tag(text: &str) -> Tag {
@@ -336,4 +337,32 @@ async fn an_index_is_refused_if_the_target_uses_another_digest_for_a_manifest() 
     // A target that uses the same digest as the index accepts the copy.
     let copier = Copier::new(Arc::new(source), Arc::new(Memory::new()));
     copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guard_is_checked_before_anything_is_sent_and_again_with_the_tag() {
+    let (source, index, _) = fixture().await;
+    let (source, target) = (Arc::new(source), Memory::new());
+    let copy = async |guard: TagGuard, to: Option<&Tag>| {
+        let options = CopyOptions { guard: Some(guard), ..CopyOptions::default() };
+        let copier = Copier::builder(Arc::clone(&source) as _, Arc::new(target.clone()));
+        copier.options(options).build().copy(&tag("v1").into(), to).await
+    };
+    let other = TagGuard::PointsAt(Digest::sha256(b"other"));
+    for (guard, to, kind) in [
+        (other.clone(), Some(&tag("v1")), ErrorKind::Conflict),
+        (TagGuard::Absent, None, ErrorKind::Invalid),
+    ] {
+        let refused = copy(guard, to).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.side()), (kind, Some(Side::Target)));
+        assert_eq!(target.manifest_count(), 0);
+    }
+    let copied = copy(TagGuard::Absent, Some(&tag("v1"))).await.unwrap();
+    assert_eq!(copied.guard, Some(GuardMethod::Atomic));
+    assert_eq!(
+        copy(TagGuard::Absent, Some(&tag("v1"))).await.unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
+    let again = copy(TagGuard::PointsAt(index.digest), Some(&tag("v1"))).await.unwrap();
+    assert_eq!(again.guard, None, "the tag was not changed");
 }

@@ -28,7 +28,8 @@ use crate::media_type::MediaType;
 use crate::page::Pages;
 use crate::reference::{Tag, TagOrDigest};
 use crate::run_blocking::run_blocking;
-use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
+use crate::store::{Delete, Node, Presence, Pushed, Source, SourceExt as _, Target};
+use crate::tag_guard::{GuardMethod, TagGuard};
 
 /// An OCI image layout in a folder. Clones share the folder.
 ///
@@ -194,6 +195,18 @@ impl Layout {
         listing::entry_name(tag, self.name.as_deref()).into()
     }
 
+    /// Writes a manifest.
+    async fn write_manifest(&self, manifest: &RawManifest) -> Result<()> {
+        let path = self.new_blob_path(manifest.digest()).await?;
+        // The names of the blobs must be durable before a manifest refers to them. `replace` syncs
+        // the folder of the manifest.
+        self.sync_blobs().await?;
+        if self.holds(Node::Manifest(manifest.descriptor())).await? == Presence::Absent {
+            blob_file::replace(&path, manifest.bytes().clone()).await?;
+        }
+        Ok(())
+    }
+
     async fn read_manifest(
         &self,
         digest: Digest,
@@ -226,6 +239,10 @@ impl Layout {
 impl Source for Layout {
     fn name(&self) -> String {
         format!("oci:{}", self.root.display())
+    }
+
+    fn tag_name(&self, tag: &Tag) -> String {
+        format!("{}:{}", self.name(), self.entry_name(tag))
     }
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
@@ -318,15 +335,30 @@ impl Target for Layout {
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let manifest = &manifest.by_bytes();
-        let path = self.new_blob_path(manifest.digest()).await?;
-        // The names of the blobs must be durable before a manifest refers to them. `replace` syncs
-        // the folder of the manifest.
-        self.sync_blobs().await?;
-        if self.holds(Node::Manifest(manifest.descriptor())).await? == Presence::Absent {
-            blob_file::replace(&path, manifest.bytes().clone()).await?;
-        }
+        self.write_manifest(manifest).await?;
         let (entry, name) = (listing::Entry::of(manifest)?, tag.map(|tag| self.entry_name(tag)));
         self.update(move |index| listing::list(&mut index.manifests, entry, name.as_deref())).await
+    }
+
+    async fn push_guarded(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: &TagGuard,
+    ) -> Result<GuardMethod> {
+        let manifest = &manifest.by_bytes();
+        self.check_tag(tag, guard).await?;
+        self.write_manifest(manifest).await?;
+        let (entry, name) = (listing::Entry::of(manifest)?, self.entry_name(tag));
+        let (under, selector) = (self.name.clone(), TagOrDigest::from(tag.clone()));
+        let (guard, tagged) = (guard.clone(), self.tag_name(tag));
+        // The lock of the index makes the check and the change one step.
+        let change = move |index: &mut Index| {
+            let found = listing::listed(&index.manifests, &selector, under.as_deref())?;
+            guard.check(found.map(|found| &found.digest)).map_err(|e| e.at(tagged))?;
+            listing::list(&mut index.manifests, entry, Some(&name))
+        };
+        self.update(change).await.map(|()| GuardMethod::Atomic)
     }
 }
 

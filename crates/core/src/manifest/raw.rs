@@ -120,6 +120,14 @@ impl RawManifest {
         &self.descriptor
     }
 
+    /// Returns true if this is a digest of the manifest's bytes or, for signed schema 1, of its
+    /// payload.
+    #[must_use]
+    pub fn has_digest(&self, digest: &Digest) -> bool {
+        let by_payload = self.by_payload();
+        by_payload.digest() == digest || digest_matches(&self.bytes, digest)
+    }
+
     /// Returns the digest of the manifest: the digest of its bytes or, for signed schema 1, of its
     /// payload.
     #[must_use]

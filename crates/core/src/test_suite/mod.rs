@@ -154,6 +154,8 @@ macro_rules! target_suite {
                     parallel_pushes_of_one_blob_succeed,
                     parallel_pushes_of_many_blobs_are_all_stored,
                     tags_that_are_pushed_in_parallel_are_all_kept,
+                    a_guarded_push_sets_the_tag_only_if_it_meets_the_guard,
+                    parallel_guarded_pushes_are_atomic_or_reported,
                     a_tag_moves_and_the_old_manifest_stays,
                     a_push_without_a_tag_sets_no_tag,
                     an_index_is_stored_with_its_children,

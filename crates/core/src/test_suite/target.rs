@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Algorithm, BlobBody, BlobStream, CHUNK_SIZE, Descriptor, Error, ErrorKind, MediaType, Memory,
-    Node, Presence, Pushed, Repository, Source as _, Tag, Target,
+    Algorithm, BlobBody, BlobStream, CHUNK_SIZE, Descriptor, Error, ErrorKind, GuardMethod,
+    MediaType, Memory, Node, Presence, Pushed, Repository, Source as _, SourceExt as _, Tag,
+    TagGuard, Target,
 };
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
@@ -166,6 +167,60 @@ pub async fn tags_that_are_pushed_in_parallel_are_all_kept(store: Arc<dyn Target
         async move { image.assert_in(&*store, &selector).await }
     });
     join_all(checks).await;
+}
+
+/// A guarded push sets the tag only if the tag meets the guard. Otherwise, nothing is written.
+pub async fn a_guarded_push_sets_the_tag_only_if_it_meets_the_guard(store: Arc<dyn Target>) {
+    let [one, two, three] = [1, 2, 3].map(|seed| Image::small(seed).build());
+    let v1 = tag("v1");
+    for image in [&one, &two, &three] {
+        for (descriptor, content) in &image.blobs {
+            store.push_blob(descriptor, content.clone().into()).await.unwrap();
+        }
+    }
+    let at = |image: &Content| TagGuard::PointsAt(image.root.digest().clone());
+    for (image, guard, is_met) in [
+        (&one, at(&two), false),
+        (&one, TagGuard::Absent, true),
+        (&two, TagGuard::Absent, false),
+        (&two, at(&three), false),
+        (&two, at(&one), true),
+        (&three, at(&one), false),
+    ] {
+        let before = store.tagged(&v1).await.unwrap();
+        let pushed = store.push_guarded(&image.root, &v1, &guard).await;
+        let expected = if is_met { Some(image.root.digest().clone()) } else { before };
+        assert_eq!(pushed.map_err(|e| e.kind()).err(), (!is_met).then_some(ErrorKind::Conflict));
+        assert_eq!(store.tagged(&v1).await.unwrap(), expected);
+    }
+    let refused = Node::Manifest(three.root.descriptor());
+    assert_eq!(store.holds(refused).await.unwrap(), Presence::Absent);
+}
+
+/// Of eight parallel pushes to a tag that must not exist, one succeeds, if the store checks the
+/// guard and sets the tag in one step. Every other store reports that it did not.
+pub async fn parallel_guarded_pushes_are_atomic_or_reported(store: Arc<dyn Target>) {
+    let images: Vec<Content> = (0..8).map(|n| Image::small(n).build()).collect();
+    let pushes = images.iter().cloned().map(|image| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            image.push(&*store, None).await;
+            store.push_guarded(&image.root, &tag("v1"), &TagGuard::Absent).await
+        })
+    });
+    let results = try_join_all(pushes).await.unwrap();
+    let found = store.tagged(&tag("v1")).await.unwrap();
+    let mut winners = Vec::new();
+    for (image, result) in images.iter().zip(results) {
+        match result {
+            Ok(method) => winners.push((image.root.digest(), method)),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::Conflict, "{e}"),
+        }
+    }
+    if winners.iter().any(|(_, method)| *method == GuardMethod::Atomic) {
+        assert_eq!(winners.len(), 1);
+    }
+    assert!(winners.iter().any(|(digest, _)| Some(*digest) == found.as_ref()));
 }
 
 /// A tag that is pushed again points at the new manifest. The old manifest can still be read by its

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use longshore_core::run_blocking;
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind, Manifest,
-    MediaType, Node, Pages, Presence, Pushed, RawManifest, Reference, Repository, Result, Source,
-    Tag, TagOrDigest, Target, listing,
+    BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind,
+    GuardMethod, Manifest, MediaType, Node, Pages, Presence, Pushed, RawManifest, Reference,
+    Repository, Result, Source, SourceExt as _, Tag, TagGuard, TagOrDigest, Target, listing,
 };
 
 use super::DockerArchive;
@@ -337,6 +337,18 @@ impl Target for DockerArchiveWriter {
             Ok(())
         })
         .await
+    }
+
+    /// The tag is not checked after the change, because a docker-archive keeps no manifests.
+    /// [`finish`](Self::finish) detects changes by other writers.
+    async fn push_guarded(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: &TagGuard,
+    ) -> Result<GuardMethod> {
+        self.check_tag(tag, guard).await?;
+        self.push_manifest(manifest, Some(tag)).await.map(|()| GuardMethod::Checked)
     }
 
     async fn finish(&self) -> Result<()> {

@@ -185,6 +185,10 @@ impl Source for OciArchiveWriter {
         self.work.name()
     }
 
+    fn tag_name(&self, tag: &Tag) -> String {
+        format!("{}:{}", self.name(), self.name.as_deref().unwrap_or(tag.as_str()))
+    }
+
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (work, selector) = (Arc::clone(&self.work), selector.clone());
         let name = self.name.clone();

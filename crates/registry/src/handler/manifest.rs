@@ -3,11 +3,11 @@
 //! A manifest is served as it was pushed, no matter which media types the client accepts. Its
 //! digest fixes its bytes, so the registry never converts manifests.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
 use longshore_core::{
-    Delete as _, Descriptor, Error, ErrorCode, ErrorKind, MediaType, RawManifest, RepositoryName,
-    Source as _, Tag, TagOrDigest, Target as _, graph,
+    Delete as _, Descriptor, Digest, Error, ErrorCode, ErrorKind, GuardMethod, MediaType,
+    RawManifest, RepositoryName, Source as _, Tag, TagGuard, TagOrDigest, Target as _, graph,
 };
 
 use super::{Answer, Call, add_content_headers, created, not_modified};
@@ -94,6 +94,7 @@ async fn write(
         TagOrDigest::Digest(_) => tag_parameters(call)?,
         TagOrDigest::Tag(_) => Vec::new(),
     };
+    let guard = guard(call, selector)?;
     let (store, limit) = (call.repository(name), call.limits.manifest_size);
     let size = body.size().unwrap_or(u64::MAX).min(limit as u64);
     let _permit = call.budget.receiving(size).await.map_err(|e| refuse(&e))?;
@@ -108,8 +109,14 @@ async fn write(
     let subject = graph::referrer(&manifest).map_err(|e| refuse(&e))?;
     check_successors(call, &store, &manifest).await?;
 
-    let pushed = store.push_manifest(&manifest, selector.tag()).await;
-    pushed.map_err(|e| refuse(&e))?;
+    let method = match (selector.tag(), &guard) {
+        (Some(tag), Some(guard)) => {
+            store.push_guarded(&manifest, tag, guard).await.map(Some).map_err(|e| unmet(&e))?
+        }
+        (tag, _) => {
+            store.push_manifest(&manifest, tag).await.map(|()| None).map_err(|e| refuse(&e))?
+        }
+    };
     if !also.is_empty() {
         let tagged = store.tag(manifest.digest(), &also).await;
         tagged.map_err(|e| refuse(&e))?;
@@ -118,6 +125,9 @@ async fn write(
     let digest = manifest.digest();
     let mut response = created(&format!("/v2/{name}/manifests/{digest}"), digest)?;
     let headers = response.headers_mut();
+    if method == Some(GuardMethod::Atomic) {
+        headers.insert(TAG_GUARD, HeaderValue::from_static("atomic"));
+    }
     if let Some((subject, _)) = subject {
         headers.insert(OCI_SUBJECT, reply::header_value(&subject)?);
     }
@@ -125,6 +135,42 @@ async fn write(
         headers.append(OCI_TAG, reply::header_value(tag)?);
     }
     Ok(response)
+}
+
+/// Returns the condition of the request: `If-None-Match: *`, or `If-Match` with one digest. Refuses
+/// any other condition, because a client relies on its condition.
+///
+/// Source: RFC 9110, section 13.1. The distribution-spec (v1.1.1) does not define conditions.
+fn guard(call: &Call<'_>, selector: &TagOrDigest) -> Result<Option<TagGuard>, Refusal> {
+    let values = |name| call.headers.get_all(name).iter().collect::<Vec<_>>();
+    let digest = |value: &HeaderValue| {
+        let quoted = value.to_str().ok()?.strip_prefix('"')?.strip_suffix('"')?;
+        Digest::parse(quoted).ok()
+    };
+    let guard = match (&values(IF_NONE_MATCH)[..], &values(IF_MATCH)[..]) {
+        ([], []) => return Ok(None),
+        ([value], []) if *value == "*" => Some(TagGuard::Absent),
+        ([], [value]) => digest(value).map(TagGuard::PointsAt),
+        _ => None,
+    };
+    match guard.filter(|_| selector.tag().is_some()) {
+        Some(guard) => Ok(Some(guard)),
+        None => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::UNSUPPORTED,
+            "unsupported condition; expected `If-None-Match: *` or `If-Match: \"<digest>\"`, for a tag",
+        )),
+    }
+}
+
+/// Builds the refusal for a failed push with a condition: 412 if the tag does not meet it.
+fn unmet(e: &Error) -> Refusal {
+    match e.kind() {
+        ErrorKind::Conflict => {
+            Refusal::new(StatusCode::PRECONDITION_FAILED, ErrorCode::DENIED, e.to_string())
+        }
+        _ => About::Manifest.refuse(e),
+    }
 }
 
 /// Returns the media type that the client sent, without its parameters.
@@ -209,5 +255,8 @@ fn check_size(noun: &str, listed: &Descriptor, size: Option<u64>) -> Result<(), 
     }
 }
 
+/// Confirms that the registry checked the condition and set the tag in one step. Without this
+/// header, a client cannot know whether a registry ignored its condition.
+const TAG_GUARD: HeaderName = HeaderName::from_static("longshore-tag-guard");
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");

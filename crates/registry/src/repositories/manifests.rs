@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use longshore_core::{
-    Descriptor, Digest, Error, ErrorKind, MediaType, RawManifest, RepositoryName, Result, Tag,
-    TagOrDigest, graph,
+    Descriptor, Digest, Error, ErrorKind, MediaType, RawManifest, RepositoryName, Result,
+    Source as _, Tag, TagGuard, TagOrDigest, graph,
 };
 
 use super::{Repository, Shared, query_all};
@@ -23,12 +23,31 @@ impl Repository {
         RawManifest::new(bytes, Some(media_type), digest)
     }
 
-    /// Adds the manifest to the referrers of its subject, then writes the manifest, then its tags.
-    /// A visible manifest with a subject is therefore always listed as a referrer.
+    /// Writes a manifest, then its tags.
     pub(super) async fn write_manifest(self, manifest: RawManifest, tags: Vec<Tag>) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).read().await;
+        self.put_manifest(&manifest, &tags).await
+    }
+
+    /// Writes a manifest, then its tag, if the tag meets the guard. The exclusive lock keeps the tag
+    /// unchanged in between.
+    pub(super) async fn write_guarded(
+        self,
+        manifest: RawManifest,
+        tag: Tag,
+        guard: TagGuard,
+    ) -> Result<()> {
+        let _turn = self.shared.turns.of(&self.name).write().await;
+        let found = self.tagged(&tag).await?;
+        guard.check(found.as_ref()).map_err(|e| e.at(self.tag_name(&tag)))?;
+        self.put_manifest(&manifest, &[tag]).await
+    }
+
+    /// Adds the manifest to the referrers of its subject, then writes the manifest, then its tags.
+    /// A visible manifest with a subject is therefore always listed as a referrer.
+    async fn put_manifest(&self, manifest: &RawManifest, tags: &[Tag]) -> Result<()> {
         let mut objects = Vec::new();
-        if let Some((subject, descriptor)) = graph::referrer(&manifest)? {
+        if let Some((subject, descriptor)) = graph::referrer(manifest)? {
             let entry = serde_json::to_vec(&descriptor)
                 .map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))?;
             let key = Key::referrer(&self.name, &subject, manifest.digest());
@@ -37,11 +56,11 @@ impl Repository {
         let mut content = format!("{}\n", manifest.media_type()).into_bytes();
         content.extend_from_slice(manifest.bytes());
         objects.push((Key::manifest(&self.name, manifest.digest()), content.into()));
-        objects.extend(self.tag_objects(manifest.digest(), &tags));
+        objects.extend(self.tag_objects(manifest.digest(), tags));
         let written = self.shared.objects.put(objects).await;
         // Even after a failure, some of the objects may be stored.
         self.shared.names.added(&self.name);
-        self.tags_added(&tags);
+        self.tags_added(tags);
         written
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, ErrorKind, MediaType, Node, Page,
-    Pages, Presence, Pushed, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest, Target,
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, ErrorKind, GuardMethod,
+    MediaType, Node, Page, Pages, Presence, Pushed, RawManifest, RepositoryName, Result, Source,
+    Tag, TagGuard, TagOrDigest, Target,
 };
 
 use super::blobs::CHECK_LIMIT;
@@ -169,6 +170,17 @@ impl Target for Repository {
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let tags = tag.cloned().into_iter().collect();
         run_to_completion(self.clone().write_manifest(manifest.clone(), tags)).await
+    }
+
+    async fn push_guarded(
+        &self,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: &TagGuard,
+    ) -> Result<GuardMethod> {
+        let (manifest, tag, guard) = (manifest.clone(), tag.clone(), guard.clone());
+        let written = run_to_completion(self.clone().write_guarded(manifest, tag, guard)).await;
+        written.map(|()| GuardMethod::Atomic)
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod answered;
 mod concurrency;
+mod conditions;
 mod conformance;
 mod durability;
 mod harness;

@@ -9,13 +9,15 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use longshore::{
-    BlobReader, BlobStream, Descriptor, Error, ErrorKind, EscapedText, Location, MANIFEST_LIMIT,
-    MediaType, Platform, RawManifest, Result, run_blocking,
+    BlobReader, BlobStream, Descriptor, Error, ErrorKind, EscapedText, GuardMethod, Location,
+    MANIFEST_LIMIT, MediaType, ParseError, Platform, RawManifest, Result, TargetExt as _,
+    run_blocking,
 };
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::defaults;
+use crate::guard::{self, Guard};
 use crate::message;
 use crate::output::{self, Report};
 
@@ -95,6 +97,8 @@ pub(crate) struct Put {
     /// The manifest's media type, if the file does not state one.
     #[arg(long, value_name = "TYPE")]
     media_type: Option<MediaType>,
+    #[command(flatten)]
+    guard: Guard,
 }
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
@@ -184,10 +188,18 @@ async fn put(context: &Context, put: Put) -> Result<()> {
         (None, None, Some(_)) => Some(defaults::tag()),
         (tag, ..) => tag,
     };
+    let guard = put.guard.condition();
     let target = context.create(&put.location).await?;
-    target.push_manifest(&manifest, tag.as_ref()).await?;
+    let guard = match (&tag, &guard) {
+        (Some(tag), guard) => target.push_tagged(&manifest, tag, guard.as_ref()).await?,
+        (None, None) => target.push_manifest(&manifest, None).await.map(|()| None)?,
+        (None, Some(_)) => {
+            let reason = "a condition on a tag needs a location with a tag";
+            return Err(ParseError::new("location", &put.location.to_string(), reason).into());
+        }
+    };
     target.finish().await?;
-    context.output().report(&Written(manifest.descriptor().clone()))
+    context.output().report(&Written { descriptor: manifest.descriptor().clone(), guard })
 }
 
 fn read(file: &std::path::Path) -> Result<Bytes> {
@@ -209,11 +221,20 @@ fn read(file: &std::path::Path) -> Result<Bytes> {
 }
 
 #[derive(Serialize)]
-struct Written(Descriptor);
+struct Written {
+    #[serde(flatten)]
+    descriptor: Descriptor,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<GuardMethod>,
+}
 
 impl Report for Written {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        message::say(format_args!("wrote {} bytes as {}", self.0.size, self.0.media_type));
-        writeln!(to, "{}", self.0.digest)
+        let Descriptor { media_type, digest, size, .. } = &self.descriptor;
+        message::say(format_args!("wrote {size} bytes as {media_type}"));
+        if let Some(method) = self.guard {
+            message::say(guard::described(method));
+        }
+        writeln!(to, "{digest}")
     }
 }
