@@ -78,7 +78,7 @@ pub use cached_listing::CachedListing;
 pub use copy::{
     Copier, CopierBuilder, CopyEvent, CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary,
     LeftBehind, LeftBehindReason, PlannedAction, PlannedStep, PlannedTag, ReferrerSelection,
-    TagOutcome,
+    SharedReads, TagOutcome,
 };
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};

@@ -47,7 +47,7 @@ impl Run {
         exact: bool,
     ) -> Result<()> {
         let is_small = blob.size <= SMALL_BLOB;
-        let permits = if is_small { &self.small_requests } else { &self.large_blobs };
+        let permits = if is_small { &self.small_blobs } else { &self.large_blobs };
         let _permit = permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
         let first = Arc::new(AtomicU64::new(size));
@@ -113,4 +113,4 @@ impl Run {
 }
 
 /// 64 KiB: a blob of this size takes few round trips, and little bandwidth from large blobs.
-const SMALL_BLOB: u64 = 64 << 10;
+pub(super) const SMALL_BLOB: u64 = 64 << 10;

@@ -10,6 +10,7 @@ mod attached;
 mod blob;
 mod digest_tags;
 mod event;
+mod fan_out;
 mod manifest;
 mod plan;
 mod preview;
@@ -21,8 +22,10 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use serde::{Deserialize, Serialize};
 
 pub use event::{CopyEvent, CopyStats, CopySummary, LeftBehind, LeftBehindReason, TagOutcome};
+pub use fan_out::SharedReads;
 pub use preview::{CopyPlan, PlannedAction, PlannedStep, PlannedTag};
 
 use self::plan::Series;
@@ -35,7 +38,8 @@ use crate::store::{Source, Target};
 use crate::tag_guard::TagGuard;
 
 /// Options of a copy. Create with [`Default`] and set fields.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CopyOptions {
     /// The platforms to copy from an index. Empty for all platforms. With one platform, the copy is
@@ -53,6 +57,7 @@ pub struct CopyOptions {
     pub recheck: bool,
     /// Sets the tag only if it meets this condition. The tag is checked before the copy, and again
     /// when it is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub guard: Option<TagGuard>,
     /// The maximum number of blobs above 64 KiB that are copied at the same time, and of children
     /// of one index. Up to 32 tags, and up to 32 requests for manifests, smaller blobs and checks,
@@ -65,7 +70,8 @@ pub struct CopyOptions {
 ///
 /// Attached content of attached manifests is selected in the same way. It is copied before the tag
 /// of the copy is set. The summary of the copy lists the content that was found but not copied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReferrerSelection {
     /// Everything.
@@ -130,6 +136,7 @@ pub struct CopierBuilder {
     target: Arc<dyn Target>,
     options: CopyOptions,
     observer: CopyObserver,
+    reads: Option<Arc<SharedReads>>,
 }
 
 /// Receives copy events. An observer cannot affect the copy.
@@ -151,11 +158,23 @@ impl CopierBuilder {
         self
     }
 
+    /// Reads each manifest and each blob together with other copies of the same source, which run
+    /// at the same time.
+    #[must_use]
+    pub fn shared_reads(mut self, reads: Arc<SharedReads>) -> Self {
+        self.reads = Some(reads);
+        self
+    }
+
     /// Builds the copier.
     #[must_use]
     pub fn build(self) -> Copier {
-        let Self { source, target, options, observer } = self;
-        Copier { run: Arc::new(run::Run::new(source, target, options, observer)) }
+        let Self { source, target, options, observer, reads } = self;
+        let mut run = run::Run::new(source, target, options, observer);
+        if let Some(reads) = reads {
+            run = run.share_reads(reads);
+        }
+        Copier { run: Arc::new(run) }
     }
 }
 
@@ -170,7 +189,7 @@ impl Copier {
     #[must_use]
     pub fn builder(source: Arc<dyn Source>, target: Arc<dyn Target>) -> CopierBuilder {
         let options = CopyOptions::default();
-        CopierBuilder { source, target, options, observer: Arc::new(|_| {}) }
+        CopierBuilder { source, target, options, observer: Arc::new(|_| {}), reads: None }
     }
 
     /// Copies the manifest that `selector` names, and points `tag` at the copy, if a tag is given.

@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::digest_tags::TagListing;
 use super::event::CopyStats;
 use super::plan::{self, TagStep, Walk};
-use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary, LeftBehind};
+use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary, LeftBehind, SharedReads};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -34,6 +34,8 @@ pub(super) struct Run {
     pub(super) large_blobs: Arc<Semaphore>,
     /// Permits for small blobs, manifests and checks, so that large blobs do not delay them.
     pub(super) small_requests: Arc<Semaphore>,
+    /// Permits for small blobs: those for small requests, unless reads are shared.
+    pub(super) small_blobs: Arc<Semaphore>,
     pub(super) blobs: Once<()>,
     pub(super) manifests: Once<()>,
     /// The manifests for which everything attached was copied, each with the manifests to examine
@@ -90,6 +92,7 @@ impl Run {
             1 => Arc::clone(&large_blobs),
             more => Arc::new(Semaphore::new(more)),
         };
+        let small_blobs = Arc::clone(&small_requests);
         let (blobs, manifests, attached, listed, tags, own_tags) = Default::default();
         Self {
             source,
@@ -98,6 +101,7 @@ impl Run {
             observer,
             large_blobs,
             small_requests,
+            small_blobs,
             blobs,
             manifests,
             attached,
@@ -105,6 +109,15 @@ impl Run {
             tags,
             own_tags,
         }
+    }
+
+    /// Combines the reads with those of other copies, which limit the number of blobs.
+    pub(super) fn share_reads(mut self, reads: Arc<SharedReads>) -> Self {
+        self.source = reads.source(self.source);
+        self.observer = reads.observer(self.observer);
+        self.large_blobs = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        self.small_blobs = Arc::clone(&self.large_blobs);
+        self
     }
 
     /// Copies one blob.
