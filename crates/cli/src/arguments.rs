@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Pull(command::pull::Arguments),
     /// Copy an image from this machine to a registry.
     Push(command::push::Arguments),
+    /// Carry out the copies of a plan that copy, pull or push made with --plan.
+    Apply(command::apply::Arguments),
     /// List the referrers of a manifest, such as signatures, SBOMs and attestations.
     Referrers(command::referrers::Arguments),
     /// Check credentials for a registry and store them.

@@ -28,6 +28,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Copy(arguments) => command::copy::run(context, arguments).await,
         Command::Pull(arguments) => command::pull::run(context, arguments).await,
         Command::Push(arguments) => command::push::run(context, arguments).await,
+        Command::Apply(arguments) => command::apply::run(context, arguments).await,
         Command::Referrers(arguments) => command::referrers::run(context, arguments).await,
         Command::Login(arguments) => command::login::run(context, arguments).await,
         Command::Logout(arguments) => command::logout::run(context, arguments).await,

@@ -5,6 +5,9 @@ use longshore::{Error, ErrorKind};
 /// The result is negative, the work is incomplete, or the failure has no other code.
 pub(crate) const NEGATIVE: u8 = 1;
 
+/// The state of a source or target is not the expected one.
+pub(crate) const CONFLICT: u8 = 6;
+
 /// Returns the exit code of an error.
 ///
 /// 1 negative, partial, other failure · 2 usage error · 3 not found · 4 unauthorized or denied ·
@@ -20,7 +23,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         | ErrorKind::Timeout
         | ErrorKind::RateLimited
         | ErrorKind::Protocol => 5,
-        ErrorKind::Conflict | ErrorKind::AlreadyExists => 6,
+        ErrorKind::Conflict | ErrorKind::AlreadyExists => CONFLICT,
         ErrorKind::DigestMismatch | ErrorKind::SizeMismatch | ErrorKind::Unverified => 7,
         // Shells use this code for a program that Ctrl-C ended.
         ErrorKind::Canceled if is_interrupt(error) => 130,

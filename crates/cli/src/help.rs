@@ -60,7 +60,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "referrers",
         ],
     ),
-    ("Transfer", &["copy", "pull", "push", "artifact"]),
+    ("Transfer", &["copy", "pull", "push", "apply", "artifact"]),
     ("Change", &["tag", "untag", "rm", "append"]),
     ("Work with single objects", &["manifest", "blob", "layer"]),
     ("Registries and credentials", &["login", "logout", "auth", "ping", "request", "v1", "serve"]),

@@ -1,7 +1,10 @@
-//! Standard input as a file.
+//! Reads input files and standard input.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use longshore::{Error, ErrorKind, ParseError, Result, run_blocking};
 use tempfile::NamedTempFile;
 
@@ -16,6 +19,29 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     let mut file = spooled.reopen().map_err(at)?;
     run_blocking(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
     Ok(spooled)
+}
+
+/// Reads a file, or standard input for `-`.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) if the file cannot be read; [`TooLarge`](ErrorKind::TooLarge) if it has
+/// more than `limit` bytes.
+pub(crate) async fn read(file: PathBuf, limit: usize) -> Result<Bytes> {
+    run_blocking(move || {
+        let (mut bytes, most) = (Vec::new(), limit as u64 + 1);
+        let read = match file == Path::new("-") {
+            true => std::io::stdin().lock().take(most).read_to_end(&mut bytes),
+            false => File::open(&file).and_then(|open| open.take(most).read_to_end(&mut bytes)),
+        };
+        read.map_err(|e| Error::io(&file, e))?;
+        if bytes.len() > limit {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .at(file.display())
+                .detail(format!("expected at most {limit} bytes")));
+        }
+        Ok(bytes.into())
+    })
+    .await
 }
 
 /// Checks that `-` is given at most once, because standard input can be read only once.

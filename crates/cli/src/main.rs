@@ -105,7 +105,7 @@ fn run(arguments: Arguments) -> Result<()> {
 
 /// Returns true for the commands that run transfers. They run on several threads.
 fn is_transfer(command: &Command) -> bool {
-    matches!(command, Command::Copy(_) | Command::Pull(_) | Command::Push(_))
+    matches!(command, Command::Copy(_) | Command::Pull(_) | Command::Push(_) | Command::Apply(_))
 }
 
 /// Adds a hint to the error of a command that was stopped, if the command can be continued.

@@ -1,16 +1,19 @@
 //! Options and output shared by copy, pull and push, and the statistics of all transfers.
 
-use std::collections::BTreeMap;
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 
 use clap::Args;
 use longshore::{
     CopyFailure, Digest, EscapedText, LeftBehind, LeftBehindReason, Location, MediaType, Platform,
-    ReferrerSelection, Result, Statistics, Tag, Transfer, TransferReport,
+    ReferrerSelection, Result, Statistics, Tag, Transfer, TransferPlan, TransferReport,
 };
 use serde::Serialize;
 
+use self::plan::Plan;
 use crate::context::Context;
 use crate::exit;
 use crate::guard::{self, Guard};
@@ -55,6 +58,10 @@ pub(crate) struct Options {
     #[command(flatten)]
     guard: Guard,
 
+    /// Print what would be done, and do nothing; `longshore apply` carries out the JSON (`--json`).
+    #[arg(long)]
+    plan: bool,
+
     /// Number of parallel transfers of blobs above 64 KiB; 1 also transfers manifests and smaller
     /// blobs one at a time [default: 6].
     #[arg(long, value_name = "N")]
@@ -86,15 +93,29 @@ impl Options {
     }
 }
 
-/// Runs transfers and prints their results, with one line on stderr for each failure.
+/// Runs transfers and prints their results, with one line on stderr for each failure. With
+/// `--plan`, only prints what they would do.
 ///
 /// - `target`: the text that stands for all targets in the JSON result.
-pub(crate) async fn run(context: &Context, transfers: &[Transfer], target: String) -> Result<()> {
-    let report = context.transfer(transfers).await?;
-    let outcome = Outcome { target, report };
-    outcome.say_failures();
-    report_with_statistics(context, &outcome)?;
+pub(crate) async fn run(
+    context: &Context,
+    options: &Options,
+    transfers: &[Transfer],
+    target: String,
+) -> Result<()> {
+    if options.plan {
+        return context.output().report(&Plan(context.stores().plan(transfers).await?));
+    }
+    let outcome = Outcome { target: Some(target), report: context.transfer(transfers).await? };
+    outcome.print(context)?;
     outcome.verdict()
+}
+
+/// Carries out a plan and prints the results in the same way.
+pub(crate) async fn apply(context: &Context, plan: &TransferPlan) -> Result<()> {
+    let outcome = Outcome { target: None, report: context.apply(plan).await? };
+    outcome.print(context)?;
+    outcome.verdict_of_plan()
 }
 
 /// Prints the result of a transfer: as JSON with the statistics of the client, or as text. Prints the
@@ -135,7 +156,8 @@ impl<R: Report> Report for Counted<'_, R> {
 
 #[derive(Serialize)]
 struct Outcome {
-    target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
     #[serde(flatten)]
     report: TransferReport,
 }
@@ -145,8 +167,9 @@ impl Outcome {
         self.report.failures.iter().filter(|failure| failure.is_tried())
     }
 
-    /// Prints a line for each failure, and the number of images that were not tried.
-    fn say_failures(&self) {
+    /// Prints a line for each failure, and the number of images that were not tried. Then prints the
+    /// result.
+    fn print(&self, context: &Context) -> Result<()> {
         for failure in self.tried() {
             say(format_args!("longshore: {failure}"));
         }
@@ -154,6 +177,7 @@ impl Outcome {
             0 => {}
             left => say(format_args!("longshore: {left} images not tried, for the same reason")),
         }
+        report_with_statistics(context, self)
     }
 
     /// Returns an error if the work is incomplete. If nothing was copied and all failures have the
@@ -166,6 +190,17 @@ impl Outcome {
                 Err(exit::printed(code))
             }
             Some(_) => Err(exit::printed(exit::NEGATIVE)),
+        }
+    }
+
+    /// Returns an error if a copy of a plan failed: a conflict if the failed copies were only
+    /// refused because their source or target had changed.
+    fn verdict_of_plan(&self) -> Result<()> {
+        let codes: BTreeSet<u8> = self.tried().map(|failure| exit::code(&failure.error)).collect();
+        match codes.into_iter().collect::<Vec<_>>()[..] {
+            [] => Ok(()),
+            [exit::CONFLICT] => Err(exit::printed(exit::CONFLICT)),
+            _ => Err(exit::printed(exit::NEGATIVE)),
         }
     }
 }

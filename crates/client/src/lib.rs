@@ -160,9 +160,9 @@ pub use longshore_core::{
     Memory, Namespaces, Node, Pack, Page, PageToken, Pages, ParseError, Placed, PlannedAction,
     PlannedStep, PlannedTag, Platform, Presence, Progress, Pushed, RawManifest, Reference,
     ReferrerSelection, RegistryError, RegistryName, Repository, RepositoryName, Result, RootFs,
-    Schema1, Schema1History, Schema1Layer, Selection, Side, Source, SourceExt, StreamDigest, Tag,
-    TagGuard, TagOrDigest, TagOutcome, TagState, Target, TargetExt, UntagMethod, Verifier,
-    add_tags, blob_file, canonical_json, delete_with_tags, graph, json_field, list_files,
+    Schema1, Schema1History, Schema1Layer, Selection, SharedReads, Side, Source, SourceExt,
+    StreamDigest, Tag, TagGuard, TagOrDigest, TagOutcome, TagState, Target, TargetExt, UntagMethod,
+    Verifier, add_tags, blob_file, canonical_json, delete_with_tags, graph, json_field, list_files,
     list_images, place_files, pull_files, run_blocking, select_image, select_platforms,
     tags_for_digest, untag, wait,
 };
@@ -202,7 +202,7 @@ pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
 pub use statistics::{RequestCount, Statistics, Waits};
 pub use stores::{ListedImage, Located, NamedManifest, Stores};
-pub use transfer::{Copied, CopyFailure, Transfer, TransferReport};
+pub use transfer::{Copied, CopyFailure, PlannedCopy, Transfer, TransferPlan, TransferReport};
 pub use transport::observe::{HttpExchange, Timings};
 pub use transport::{Body, Transport, TransportError, TransportErrorKind};
 

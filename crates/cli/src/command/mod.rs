@@ -2,6 +2,7 @@
 //! one operation through the context, and returns. Only `demo` runs other commands.
 
 pub(crate) mod append;
+pub(crate) mod apply;
 pub(crate) mod artifact;
 pub(crate) mod auth;
 pub(crate) mod blob;

@@ -35,8 +35,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut shown: Vec<String> = targets.iter().map(ToString::to_string).collect();
     shown.dedup();
     let pairs = sources.into_iter().zip(targets);
-    let transfers: Vec<_> = pairs.map(|(s, t)| arguments.options.transfer(s, t)).collect();
-    transfer::run(context, &transfers, shown.join(", ")).await
+    let options = &arguments.options;
+    let transfers: Vec<_> = pairs.map(|(s, t)| options.transfer(s, t)).collect();
+    transfer::run(context, options, &transfers, shown.join(", ")).await
 }
 
 /// Splits the locations into the images to pull and the target, if one was given.

@@ -49,7 +49,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     let target: Location = arguments.reference.into();
     let shown = target.to_string();
-    transfer::run(context, &[arguments.options.transfer(arguments.source, target)], shown).await
+    let options = &arguments.options;
+    let transfers = [options.transfer(arguments.source, target)];
+    transfer::run(context, options, &transfers, shown).await
 }
 
 async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
@@ -76,7 +78,7 @@ async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
         let image = source.with_name(Some(ImageName::Reference(name)));
         transfers.push(arguments.options.transfer(image, target));
     }
-    transfer::run(context, &transfers, arguments.reference.to_string()).await
+    transfer::run(context, &arguments.options, &transfers, arguments.reference.to_string()).await
 }
 
 /// Returns the reference with the same name and tag below a repository.

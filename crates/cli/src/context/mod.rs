@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use longshore::{
     Client, CredentialStore, DockerConfig, Location, Result, Statistics, Stores, Target, Transfer,
-    TransferReport,
+    TransferPlan, TransferReport,
 };
 
 use crate::defaults;
@@ -119,6 +119,11 @@ impl Context {
         let report = self.stores.transfer(transfers, progress::observer(self.style())).await?;
         transfers.iter().for_each(|transfer| self.reserve_stdout(&transfer.target));
         Ok(report)
+    }
+
+    /// Carries out a plan and shows its progress.
+    pub(crate) async fn apply(&self, plan: &TransferPlan) -> Result<TransferReport> {
+        self.stores.apply(plan, progress::observer(self.style())).await
     }
 
     fn reserve_stdout(&self, target: &Location) {

@@ -11,7 +11,7 @@ use super::forward::forward;
 use super::runtime::wait;
 use crate::location::{ImageName, Location};
 use crate::stores::{ListedImage, Located, NamedManifest, Stores as AsyncStores};
-use crate::transfer::{Transfer, TransferReport};
+use crate::transfer::{Transfer, TransferPlan, TransferReport};
 
 /// Opens the stores at locations; see [`Stores`](AsyncStores).
 ///
@@ -56,6 +56,10 @@ impl Stores {
         ) -> Result<NamedManifest>;
         /// Runs transfers one after another.
         pub fn transfer(&self, transfers: &[Transfer], observer: CopyObserver) -> Result<TransferReport>;
+        /// Determines what transfers would do. Writes nothing.
+        pub fn plan(&self, transfers: &[Transfer]) -> Result<TransferPlan>;
+        /// Carries out the copies of a plan, unless a source or target changed.
+        pub fn apply(&self, plan: &TransferPlan, observer: CopyObserver) -> Result<TransferReport>;
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use longshore_core::listing::{check_name, tag_in};
-use longshore_core::{Digest, ParseError, Reference, Repository, Tag, TagOrDigest};
+use longshore_core::{Digest, Error, ParseError, Reference, Repository, Result, Tag, TagOrDigest};
 
 /// A place that holds images, optionally with one of its images.
 ///
@@ -210,6 +210,29 @@ impl Location {
             _ => Some(ImageName::Tag(tag.clone())),
         };
         self.with_name(name)
+    }
+
+    /// Returns the location of an image that is written to this location with this tag.
+    pub(crate) fn written_as(&self, tag: Option<&Tag>) -> Self {
+        match (tag, &self.name) {
+            (Some(tag), None | Some(ImageName::Reference(_))) => self.with_tag(tag),
+            _ => self.clone(),
+        }
+    }
+
+    /// Returns this location with an absolute path. A location at a registry has no path.
+    ///
+    /// # Errors
+    /// [`Io`](longshore_core::ErrorKind::Io) if the current folder cannot be determined.
+    pub(crate) fn absolute(&self) -> Result<Self> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Error::io(path, e));
+        let place = match &self.place {
+            Place::Registry(repository) => Place::Registry(repository.clone()),
+            Place::Layout(path) => Place::Layout(absolute(path)?),
+            Place::OciArchive(path) => Place::OciArchive(absolute(path)?),
+            Place::DockerArchive(path) => Place::DockerArchive(absolute(path)?),
+        };
+        Ok(Self { place, ..self.clone() })
     }
 
     /// Returns this location as a target for an image of `source`. A docker-archive without a name

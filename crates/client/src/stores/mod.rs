@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use longshore_core::{
-    Delete, Descriptor, Digest, Error, ErrorKind, GuardMethod, Layout, ParseError, Platform,
-    RawManifest, Reference, Result, Source, SourceExt as _, Tag, TagGuard, TagOrDigest, Target,
-    TargetExt as _, select_image,
+    Delete, Descriptor, Digest, Error, ErrorKind, GuardMethod, Layout, Memory, ParseError,
+    Platform, RawManifest, Reference, Result, Source, SourceExt as _, Tag, TagGuard, TagOrDigest,
+    Target, TargetExt as _, select_image,
 };
 
 use crate::client::Client;
@@ -112,6 +112,11 @@ impl Stores {
     pub fn default_tag(mut self, tag: Tag) -> Self {
         self.default_tag = tag;
         self
+    }
+
+    /// Returns the tag for a location at a registry that has no tag or digest.
+    pub(crate) fn tag_by_default(&self) -> &Tag {
+        &self.default_tag
     }
 
     /// Opens a location for reading. If the location names an entry of a layout or `oci-archive`,
@@ -281,6 +286,20 @@ impl Stores {
         Ok(None)
     }
 
+    /// Returns a writer of a place that is only queried. Creates no layout: if there is none, the
+    /// writer is an empty store in memory. For an archive, a temporary folder exists beside it until
+    /// the writer is dropped.
+    pub(crate) async fn preview_writer(&self, place: &Place) -> Result<Arc<dyn Writer>> {
+        match place {
+            Place::Layout(path) => match Layout::open(path).await {
+                Ok(layout) => Ok(Arc::new(layout)),
+                // The transfer would create the layout.
+                Err(_) => Layout::can_create(path).await.map(|()| Arc::new(Memory::new()) as _),
+            },
+            _ => self.writer(place).await,
+        }
+    }
+
     /// Returns the writer of a place. Each call for an archive starts a new version of the file,
     /// with its existing content.
     pub(crate) async fn writer(&self, place: &Place) -> Result<Arc<dyn Writer>> {
@@ -367,6 +386,12 @@ pub(crate) trait Writer: Send + Sync {
     /// Returns the place as a repository. In a layout, a name becomes the name of the entry. In a
     /// docker-archive, the repository in the name becomes the repository of the images.
     fn target(&self, name: Option<&ImageName>) -> Arc<dyn Target>;
+}
+
+impl Writer for Memory {
+    fn target(&self, _: Option<&ImageName>) -> Arc<dyn Target> {
+        Arc::new(self.clone())
+    }
 }
 
 impl Default for Stores {

@@ -1,16 +1,19 @@
 //! Copies images between locations: single images, all tags, and lists of transfers.
 
+mod plan;
 mod report;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join_all;
 use longshore_core::{
     Copier, CopyObserver, CopyOptions, CopySummary, Digest, Error, ErrorKind, ParseError,
-    Reference, Result, Side, Source, SourceExt as _, Tag, TagGuard, TagOrDigest, TargetExt as _,
-    select_platforms,
+    Reference, Result, SharedReads, Side, Source, SourceExt as _, Tag, TagOrDigest, Target,
+    TargetExt as _, select_platforms,
 };
 
+pub use self::plan::{PlannedCopy, TransferPlan};
 pub use self::report::{Copied, CopyFailure, TransferReport};
 use crate::client::Client;
 use crate::location::{ImageName, Location, Place};
@@ -75,7 +78,10 @@ impl Client {
 }
 
 impl Stores {
-    /// Runs transfers one after another. Transfers to the same archive write it once, at the end.
+    /// Runs transfers one after another. Consecutive transfers of the same source run at the same
+    /// time, and read each of its manifests and blobs once. The slowest target then sets the pace,
+    /// and a target that fails does not stop the others. Transfers to the same archive write it
+    /// once, at the end.
     ///
     /// If an image fails, the report contains the failure. The other images are still tried, unless
     /// the failure affects all of them. An archive gets the images that were copied. It is not
@@ -96,24 +102,35 @@ impl Stores {
         transfers: &[Transfer],
         observer: CopyObserver,
     ) -> Result<TransferReport> {
+        self.check(transfers).await?;
+        let batch = Batch::new(self, observer);
+        let mut report = TransferReport::default();
+        for group in transfers.chunk_by(|a, b| a.source == b.source) {
+            for (transfer, copies) in group.iter().zip(batch.copy(group).await) {
+                match copies {
+                    Ok(copies) => copies.into_iter().for_each(|copy| report.add(copy)),
+                    Err(e) if transfers.len() == 1 => return Err(e),
+                    Err(error) => report.add(Err(CopyFailure::new(transfer, None, error))),
+                }
+            }
+        }
+        batch.finish().await.map(|()| report)
+    }
+
+    /// Checks transfers before they begin.
+    async fn check(&self, transfers: &[Transfer]) -> Result<()> {
+        let mut targets = HashSet::new();
         for transfer in transfers {
             transfer.check()?;
             self.check_target(&transfer.target).await?;
-        }
-        let mut batch = Batch { stores: self, observer, writers: HashMap::new() };
-        let mut report = TransferReport::default();
-        for transfer in transfers {
-            match batch.copy(transfer).await {
-                Ok(copies) => copies.into_iter().for_each(|copy| report.add(copy)),
-                Err(e) if transfers.len() == 1 => return Err(e),
-                Err(error) => report.add(Err(CopyFailure::new(&transfer.source, None, error))),
+            if let Some(target) = transfer.written(self.tag_by_default())
+                && !targets.insert(target.clone())
+            {
+                let reason = "the command writes this location more than once";
+                return Err(ParseError::new("location", &target.to_string(), reason).into());
             }
         }
-        let mut finished = Ok(());
-        for open in batch.writers.into_values().filter(|open| open.is_used) {
-            finished = finished.and(open.writer.target(None).finish().await);
-        }
-        finished.map(|()| report)
+        Ok(())
     }
 }
 
@@ -149,6 +166,25 @@ impl Transfer {
                 .detail(format!("a copy of {source} cannot have that digest"))),
             _ => Ok(()),
         }
+    }
+
+    /// Returns the location that the transfer writes, as far as it is known before the source is
+    /// opened.
+    fn written(&self, default: &Tag) -> Option<Location> {
+        let target = self.target.named_after(&self.source);
+        if self.all_tags {
+            return Some(target);
+        }
+        let is_at_registry = self.source.place().repository().is_some();
+        let tag = match (target.tag(), target.digest(), self.source.tag()) {
+            (Some(_), ..) | (_, Some(_), _) => None,
+            (None, None, Some(tag)) => Some(tag),
+            (None, None, None) if is_at_registry && self.source.digest().is_none() => {
+                Some(default.clone())
+            }
+            (None, None, None) => return None,
+        };
+        Some(target.written_as(tag.as_ref()))
     }
 
     /// Returns the tag at the target: the tag in the target's location, or else the tag of the
@@ -209,77 +245,163 @@ impl Transfer {
 struct Batch<'a> {
     stores: &'a Stores,
     observer: CopyObserver,
-    writers: HashMap<Place, OpenWriter>,
+    /// The open places. The lock is held while a place is opened, so that each is opened once.
+    writers: tokio::sync::Mutex<HashMap<Place, Arc<dyn Writer>>>,
+    /// The places with content to publish.
+    used: Mutex<HashSet<Place>>,
+    /// True if nothing is written, so that no layout is created.
+    is_preview: bool,
 }
 
-struct OpenWriter {
-    writer: Arc<dyn Writer>,
-    /// True if the writer has content to publish.
-    is_used: bool,
+/// One transfer of a batch.
+struct Job<'a> {
+    batch: &'a Batch<'a>,
+    transfer: &'a Transfer,
+    target: Location,
+    /// The reads that this transfer shares with other transfers of the same source.
+    reads: Option<Arc<SharedReads>>,
 }
 
 type Outcome = Result<Copied, CopyFailure>;
 
-impl Batch<'_> {
-    async fn copy(&mut self, transfer: &Transfer) -> Result<Vec<Outcome>> {
+impl<'a> Batch<'a> {
+    fn new(stores: &'a Stores, observer: CopyObserver) -> Self {
+        let (writers, used) = Default::default();
+        Self { stores, observer, writers, used, is_preview: false }
+    }
+
+    /// Creates a batch that only plans its copies.
+    fn preview(stores: &'a Stores) -> Self {
+        Self { is_preview: true, ..Self::new(stores, Arc::new(|_| {})) }
+    }
+
+    fn job(&'a self, transfer: &'a Transfer, reads: Option<Arc<SharedReads>>) -> Job<'a> {
         let target = transfer.target.named_after(&transfer.source);
-        let copies = match transfer.all_tags {
-            true => self.copy_names(transfer, &target).await?,
-            false => vec![Ok(self.copy_one(transfer, &target).await?)],
+        Job { batch: self, transfer, target, reads }
+    }
+
+    /// Runs transfers of the same source. Several transfers run at the same time, and read each
+    /// manifest and each blob once.
+    async fn copy(&self, transfers: &[Transfer]) -> Vec<Result<Vec<Outcome>>> {
+        let Some(first) = transfers.first() else { return Vec::new() };
+        // Open the source once, because it may be standard input. The jobs report an error.
+        let _ = self.stores.open(&first.source).await;
+        let jobs = transfers.iter().zip(shared_reads(transfers.len(), &first.options));
+        join_all(jobs.map(|(transfer, reads)| self.job(transfer, reads).copy())).await
+    }
+
+    /// Finishes the places to which images were copied. An archive appears now.
+    async fn finish(self) -> Result<()> {
+        let used = self.used.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut finished = Ok(());
+        for (place, writer) in self.writers.into_inner() {
+            if used.contains(&place) {
+                finished = finished.and(writer.target(None).finish().await);
+            }
+        }
+        finished
+    }
+
+    /// Records that a place has content to publish.
+    fn used(&self, place: &Place) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.insert(place.clone());
+    }
+
+    /// Returns a location as a store to be written.
+    async fn target(&self, location: &Location) -> Result<Arc<dyn Target>> {
+        let (place, mut writers) = (location.place(), self.writers.lock().await);
+        let writer = match writers.get(place) {
+            Some(writer) => Arc::clone(writer),
+            None if self.is_preview => self.stores.preview_writer(place).await?,
+            None => self.stores.writer(place).await?,
         };
-        if let Some(open) = self.writers.get_mut(target.place()) {
-            open.is_used |= copies.is_empty() || copies.iter().any(Result::is_ok);
+        let target = writer.target(location.name());
+        writers.insert(place.clone(), writer);
+        Ok(target)
+    }
+
+    async fn copier(
+        &self,
+        options: &CopyOptions,
+        source: Arc<dyn Source>,
+        target: &Location,
+        reads: Option<Arc<SharedReads>>,
+    ) -> Result<Copier> {
+        let (target, observer) = (self.target(target).await?, Arc::clone(&self.observer));
+        let mut copier = Copier::builder(source, target)
+            .options(options.clone())
+            .on_event(move |event| observer(event));
+        if let Some(reads) = reads {
+            copier = copier.shared_reads(reads);
+        }
+        Ok(copier.build())
+    }
+}
+
+impl Job<'_> {
+    async fn copy(self) -> Result<Vec<Outcome>> {
+        let copies = match self.transfer.all_tags {
+            true => self.copy_names().await?,
+            false => vec![Ok(self.copy_one().await?)],
+        };
+        if copies.is_empty() || copies.iter().any(Result::is_ok) {
+            self.batch.used(self.target.place());
         }
         Ok(copies)
     }
 
-    async fn copy_one(&mut self, transfer: &Transfer, target: &Location) -> Result<Copied> {
-        let located = self.stores.locate(&transfer.source).await?;
-        let tag = transfer.tag(&located)?;
-        let selector = transfer.check_source(&located).await?;
-        let copier = self.copier(&transfer.options, located.source, target).await?;
-        Ok(Copied::new(target, copier.copy(&selector, tag.as_ref()).await?))
+    async fn copy_one(&self) -> Result<Copied> {
+        let located = self.batch.stores.locate(&self.transfer.source).await?;
+        let tag = self.transfer.tag(&located)?;
+        let selector = self.transfer.check_source(&located).await?;
+        let copier = self.copier(&self.transfer.options, located.source, &self.target).await?;
+        Ok(Copied::new(&self.target, copier.copy(&selector, tag.as_ref()).await?))
     }
 
-    async fn copy_names(&mut self, transfer: &Transfer, target: &Location) -> Result<Vec<Outcome>> {
-        let (stores, source) = (self.stores, &transfer.source);
-        let (tags, entries) = match target.place().has_entries() {
-            true => tags_and_entries(stores.names(source).await?),
-            false => (stores.tags(source).await?, Vec::new()),
-        };
-        let options = &transfer.options;
-        let copier = self.copier(options, stores.open(source).await?, target).await?;
+    async fn copy_names(&self) -> Result<Vec<Outcome>> {
+        let options = &self.transfer.options;
+        let source = self.batch.stores.open(&self.transfer.source).await?;
+        let (tags, entries) = self.names().await?;
+        let copier = self.copier(options, Arc::clone(&source), &self.target).await?;
         let mut copies = Vec::new();
         for outcome in copier.copy_tags(tags).await {
-            let failed = |e| CopyFailure::new(source, Some(ImageName::Tag(outcome.tag)), e);
-            copies.push(outcome.result.map(|copy| Copied::new(target, copy)).map_err(failed));
+            let failed = |e| CopyFailure::new(self.transfer, Some(ImageName::Tag(outcome.tag)), e);
+            copies.push(outcome.result.map(|copy| Copied::new(&self.target, copy)).map_err(failed));
         }
         // The entries get their names below, where the guard is checked.
         let mut unguarded = options.clone();
         unguarded.guard = None;
-        let copier = self.copier(&unguarded, stores.open(source).await?, target).await?;
+        let copier = self.copier(&unguarded, source, &self.target).await?;
         for (name, digest) in entries {
-            let target = target.with_name(Some(name.clone()));
-            let guard = options.guard.as_ref();
-            let copy = self.copy_entry(&copier, &target, digest, guard).await;
-            let failed = |e| CopyFailure::new(source, Some(name), e);
+            let target = self.target.with_name(Some(name.clone()));
+            let copy = self.copy_entry(&copier, &target, digest).await;
+            let failed = |e| CopyFailure::new(self.transfer, Some(name), e);
             copies.push(copy.map(|copy| Copied::new(&target, copy)).map_err(failed));
         }
         Ok(copies)
     }
 
+    /// Lists what `--all-tags` copies: the tags and, between layouts, the other names.
+    async fn names(&self) -> Result<(Vec<Tag>, Vec<(ImageName, Digest)>)> {
+        let (stores, source) = (self.batch.stores, &self.transfer.source);
+        Ok(match self.target.place().has_entries() {
+            true => tags_and_entries(stores.names(source).await?),
+            false => (stores.tags(source).await?, Vec::new()),
+        })
+    }
+
     /// Copies an entry of a layout whose name is not a tag, then adds it to the target's index
     /// under the same name.
     async fn copy_entry(
-        &mut self,
+        &self,
         copier: &Copier,
         target: &Location,
         digest: Digest,
-        guard: Option<&TagGuard>,
     ) -> Result<CopySummary> {
+        let guard = self.transfer.options.guard.as_ref();
         // This view of the layout selects the entry by its name for every tag.
-        let (target, tag) =
-            (self.writer(target.place()).await?.target(target.name()), Tag::latest());
+        let (target, tag) = (self.batch.target(target).await?, Tag::latest());
         if let Some(guard) = guard {
             target.check_tag(&tag, guard).await.map_err(|e| e.on(Side::Target))?;
         }
@@ -294,26 +416,20 @@ impl Batch<'_> {
     }
 
     async fn copier(
-        &mut self,
+        &self,
         options: &CopyOptions,
         source: Arc<dyn Source>,
         target: &Location,
     ) -> Result<Copier> {
-        let target = self.writer(target.place()).await?.target(target.name());
-        let observer = Arc::clone(&self.observer);
-        Ok(Copier::builder(source, target)
-            .options(options.clone())
-            .on_event(move |event| observer(event))
-            .build())
+        self.batch.copier(options, source, target, self.reads.clone()).await
     }
+}
 
-    /// Returns the writer of a place. It stays open until all transfers are finished.
-    async fn writer(&mut self, place: &Place) -> Result<&dyn Writer> {
-        if !self.writers.contains_key(place) {
-            let writer = self.stores.writer(place).await?;
-            self.writers.insert(place.clone(), OpenWriter { writer, is_used: false });
-        }
-        Ok(&*self.writers[place].writer)
+/// Returns the shared reads for each of several copies, or none for a single copy.
+fn shared_reads(copies: usize, options: &CopyOptions) -> Vec<Option<Arc<SharedReads>>> {
+    match copies {
+        1 => vec![None],
+        _ => SharedReads::new(copies, options.parallel).into_iter().map(Some).collect(),
     }
 }
 

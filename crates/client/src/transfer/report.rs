@@ -5,6 +5,7 @@ use std::fmt;
 use longshore_core::{CopySummary, Error, ErrorKind, EscapedText};
 use serde::{Serialize, Serializer};
 
+use super::Transfer;
 use crate::location::{ImageName, Location};
 
 /// The images that transfers copied, and the failures.
@@ -40,6 +41,9 @@ pub struct CopyFailure {
     /// The location of the image, or of all images that were to be copied.
     #[serde(serialize_with = "as_text")]
     pub source: Location,
+    /// The location to copy to.
+    #[serde(serialize_with = "as_text")]
+    pub target: Location,
     /// The tag or name of the image, if it was one of several.
     #[serde(flatten, serialize_with = "tag_or_name")]
     pub name: Option<ImageName>,
@@ -60,18 +64,19 @@ impl TransferReport {
 
 impl Copied {
     pub(super) fn new(target: &Location, summary: CopySummary) -> Self {
-        let (name, target) = match (&summary.tag, target.name()) {
-            (Some(tag), None | Some(ImageName::Reference(_))) => (None, target.with_tag(tag)),
-            (None, Some(ImageName::Entry(name))) => (Some(name.clone()), target.clone()),
-            _ => (None, target.clone()),
+        let name = match (&summary.tag, target.name()) {
+            (None, Some(ImageName::Entry(name))) => Some(name.clone()),
+            _ => None,
         };
+        let target = target.written_as(summary.tag.as_ref());
         Self { summary, name, target }
     }
 }
 
 impl CopyFailure {
-    pub(super) fn new(source: &Location, name: Option<ImageName>, error: Error) -> Self {
-        Self { source: source.clone(), name, error }
+    pub(super) fn new(transfer: &Transfer, name: Option<ImageName>, error: Error) -> Self {
+        let (source, target) = (transfer.source.clone(), transfer.target.clone());
+        Self { source, target, name, error }
     }
 
     /// Returns true if the image was tried.
@@ -107,7 +112,12 @@ impl fmt::Display for CopyFailure {
     }
 }
 
-fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+/// Writes a value as its text.
+pub(super) fn as_text<T, S>(value: &T, serializer: S) -> Result<S::Ok, S::Error>
+where
+    T: fmt::Display,
+    S: Serializer,
+{
     serializer.collect_str(value)
 }
 

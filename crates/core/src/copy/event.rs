@@ -1,4 +1,4 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -114,7 +114,7 @@ pub struct CopySummary {
 }
 
 /// A referrer, digest tag or attestation that was found but not copied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LeftBehind {
     /// The digest of the manifest to which the content belongs.
@@ -133,7 +133,7 @@ pub struct LeftBehind {
 }
 
 /// The reason why content was left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeftBehindReason {

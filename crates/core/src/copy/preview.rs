@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::LeftBehind;
 use super::attached::DigestTag;
@@ -18,7 +18,7 @@ use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Node, Presence, SourceExt as _};
 
 /// The steps that a copy would take; see [`Copier::plan`](super::Copier::plan).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CopyPlan {
     /// The root manifest of the copy.
@@ -32,10 +32,10 @@ pub struct CopyPlan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selected_from: Option<Digest>,
     /// The digest tags that would be set.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digest_tags: Vec<PlannedTag>,
     /// The referrers and digest tags that would not be copied.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<LeftBehind>,
     /// The steps, children before parents, each digest once. Content that the copy does not examine
     /// is not listed. By default, this is everything below a manifest that the target reports as
@@ -44,7 +44,7 @@ pub struct CopyPlan {
 }
 
 /// The planned step for a manifest or blob.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PlannedStep {
     /// The manifest or blob.
@@ -54,7 +54,7 @@ pub struct PlannedStep {
 }
 
 /// A digest tag that would be set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PlannedTag {
     /// The tag.
@@ -64,7 +64,7 @@ pub struct PlannedTag {
 }
 
 /// The action that would be taken for a manifest or blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PlannedAction {
@@ -84,8 +84,14 @@ impl CopyPlan {
     /// Returns the total size in bytes of all blobs and manifests that would be sent.
     #[must_use]
     pub fn bytes_to_send(&self) -> u64 {
-        let sent = self.steps.iter().filter(|step| step.action == PlannedAction::Send);
-        sent.map(|step| step.content.size).fold(0, u64::saturating_add)
+        self.bytes(PlannedAction::Send)
+    }
+
+    /// Returns the total size in bytes of all blobs and manifests with this action.
+    #[must_use]
+    pub fn bytes(&self, action: PlannedAction) -> u64 {
+        let steps = self.steps.iter().filter(|step| step.action == action);
+        steps.map(|step| step.content.size).fold(0, u64::saturating_add)
     }
 }
 

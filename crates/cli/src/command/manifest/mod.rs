@@ -6,18 +6,17 @@ mod verify;
 use std::fmt;
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use clap::{Args, Subcommand};
 use longshore::{
     BlobReader, BlobStream, Descriptor, Error, ErrorKind, EscapedText, GuardMethod, Location,
     MANIFEST_LIMIT, MediaType, ParseError, Platform, RawManifest, Result, TargetExt as _,
-    run_blocking,
 };
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::defaults;
 use crate::guard::{self, Guard};
+use crate::input;
 use crate::message;
 use crate::output::{self, Report};
 
@@ -147,7 +146,7 @@ fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
 }
 
 async fn check(context: &Context, check: Check) -> Result<()> {
-    let bytes = run_blocking(move || read(&check.file)).await?;
+    let bytes = input::read(check.file, MANIFEST_LIMIT).await?;
     let manifest = RawManifest::from_bytes(bytes, check.media_type)?;
     let checked =
         Checked { descriptor: manifest.descriptor().clone(), problems: manifest.problems() };
@@ -177,8 +176,7 @@ impl Report for Checked {
 }
 
 async fn put(context: &Context, put: Put) -> Result<()> {
-    let file = put.file;
-    let bytes = run_blocking(move || read(&file)).await?;
+    let bytes = input::read(put.file, MANIFEST_LIMIT).await?;
     let manifest = match put.location.digest() {
         Some(digest) => RawManifest::new(bytes, put.media_type, digest.clone())?,
         None => RawManifest::from_bytes(bytes, put.media_type)?,
@@ -200,24 +198,6 @@ async fn put(context: &Context, put: Put) -> Result<()> {
     };
     target.finish().await?;
     context.output().report(&Written { descriptor: manifest.descriptor().clone(), guard })
-}
-
-fn read(file: &std::path::Path) -> Result<Bytes> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let limit = MANIFEST_LIMIT as u64 + 1;
-    let read = if file == std::path::Path::new("-") {
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(file).and_then(|f| f.take(limit).read_to_end(&mut bytes))
-    };
-    read.map_err(|e| Error::io(file, e))?;
-    if bytes.len() > MANIFEST_LIMIT {
-        return Err(Error::new(ErrorKind::TooLarge)
-            .at(file.display())
-            .detail(format!("expected at most {MANIFEST_LIMIT} bytes")));
-    }
-    Ok(bytes.into())
 }
 
 #[derive(Serialize)]

@@ -2,11 +2,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use longshore::{Error, ErrorKind, EscapedText, Manifest, RawManifest, Result, Tag, run_blocking};
+use longshore::{
+    Error, ErrorKind, EscapedText, MANIFEST_LIMIT, Manifest, RawManifest, Result, Tag,
+};
 use longshore_legacy::schema1::{Sign as _, SigningKey};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::input;
 use crate::message;
 use crate::output::{self, Report};
 
@@ -42,8 +45,7 @@ pub(crate) struct Arguments {
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let file = arguments.file.clone();
-    let bytes = run_blocking(move || super::read(&file)).await?;
+    let bytes = input::read(arguments.file.clone(), MANIFEST_LIMIT).await?;
     let manifest = RawManifest::from_bytes(bytes, None)?;
     let key = key(&arguments)?;
     let signed = signed(&manifest, &key, &arguments)?;

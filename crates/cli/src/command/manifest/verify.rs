@@ -2,12 +2,13 @@ use std::fmt;
 use std::path::Path;
 
 use clap::Args;
-use longshore::{EscapedText, RawManifest, Result, run_blocking};
+use longshore::{EscapedText, MANIFEST_LIMIT, RawManifest, Result};
 use longshore_legacy::schema1::VerifySignatures as _;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::defaults;
+use crate::input;
 use crate::output::Report;
 
 /// The arguments of `longshore manifest verify`.
@@ -28,7 +29,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let path = Path::new(&arguments.manifest).to_owned();
     let manifest = if arguments.manifest == "-" || path.is_file() {
-        RawManifest::from_bytes(run_blocking(move || super::read(&path)).await?, None)?
+        RawManifest::from_bytes(input::read(path, MANIFEST_LIMIT).await?, None)?
     } else {
         let located = context.stores().locate(&defaults::location(&arguments.manifest)?).await?;
         located.source.manifest(&located.selector).await?
