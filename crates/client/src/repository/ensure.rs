@@ -107,6 +107,8 @@ async fn post(
     let Ok(content) = content else {
         return check_then_push(repository, descriptor, body).await;
     };
+    // If the registry does not store it, the content need not be read again.
+    let body = BlobBody::from(content.clone());
     match repository.post_bytes(descriptor, content).await {
         Ok(None) => {
             repository.learn(|known| known.capabilities.single_post = Some(true));
