@@ -80,7 +80,7 @@ struct State {
 #[derive(Default)]
 struct Member {
     is_done: bool,
-    /// The blobs that the copy opened.
+    /// The blobs that the copy opened, alone or with other copies.
     opened: HashSet<Digest>,
     /// The blobs and manifests that the copy has finished.
     finished: HashSet<Digest>,
@@ -288,7 +288,11 @@ impl Source for SharedSource {
         BlobReader::new(descriptor.clone(), BlobStream::new(chunks))
     }
 
+    /// Reads the range without the other copies, because a copy that continues an interrupted
+    /// transfer needs another part of the blob. The other copies need not wait for it.
     async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        let digest = &descriptor.digest;
+        self.shared.change(|state| state.members[self.member].opened.insert(digest.clone()));
         self.source.blob_range(descriptor, range).await
     }
 
