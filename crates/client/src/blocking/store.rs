@@ -166,6 +166,15 @@ impl<S: Source + ?Sized> Store<S> {
 
 impl<S: Target + ?Sized> Store<S> {
     forward! { TargetExt:
+        /// Writes a manifest's exact bytes, and points `tag` at it, with a guard if one is given.
+        pub fn push_tagged(
+            &self,
+            manifest: &RawManifest,
+            tag: &Tag,
+            guard: Option<&TagGuard>,
+        ) -> Result<Option<GuardMethod>>;
+        /// Checks that a tag points at a manifest that was just pushed.
+        pub fn check_pushed(&self, manifest: &RawManifest, tag: &Tag) -> Result<()>;
         /// Writes bytes as a blob, and returns its descriptor.
         pub fn push_bytes(
             &self,

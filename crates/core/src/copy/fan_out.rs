@@ -4,8 +4,8 @@
 //! to mount and to send. Here, their reads are combined: the first copy that opens a blob waits
 //! until every other copy has opened it too, or will not need it. Then the blob is read once, and
 //! each chunk is passed to all of them. The slowest copy sets the pace, because each has a buffer of
-//! a few chunks. A copy that fails drops its stream, and the others continue. A copy that resumes an
-//! interrupted upload reads the rest of the blob by itself.
+//! a few chunks. A copy that fails drops its stream, and the others continue. A copy that repeats or
+//! resumes an interrupted upload reads the blob by itself.
 //!
 //! The number of reads is limited here, and not the number of blobs that a copy opens. A copy could
 //! otherwise use all its permits for blobs that another copy cannot open yet for the same reason.
@@ -90,6 +90,18 @@ struct Member {
 struct SharedManifest {
     cell: Arc<OnceCell<RawManifest>>,
     left: usize,
+}
+
+/// The way in which a copy reads a blob that it opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    /// As the first: it starts the read for all copies.
+    ForAll,
+    /// From the read that the first copy started.
+    WithFirst,
+    /// By itself, because it opens the blob again after a failure. The other copies have it, or get
+    /// it from another read.
+    Alone,
 }
 
 /// A copy that receives the chunks of a blob.
@@ -211,12 +223,14 @@ impl State {
         }
     }
 
-    /// Adds a copy that opens a blob. Returns true if it is the first to wait for the blob.
-    fn join(&mut self, member: usize, blob: &Digest, receiver: Receiver) -> bool {
-        self.members[member].opened.insert(blob.clone());
+    /// Adds a copy that opens a blob.
+    fn join(&mut self, member: usize, blob: &Digest, receiver: Receiver) -> Reads {
+        if !self.members[member].opened.insert(blob.clone()) {
+            return Reads::Alone;
+        }
         let waiting = self.waiting.entry(blob.clone()).or_default();
         waiting.push(receiver);
-        waiting.len() == 1
+        if waiting.len() == 1 { Reads::ForAll } else { Reads::WithFirst }
     }
 
     /// Returns the cell in which all copies read a manifest. After the last copy, the manifest is
@@ -271,10 +285,13 @@ impl Source for SharedSource {
     /// Waits for the other copies, and then reads the blob with them.
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
         let (sender, mut receiver) = mpsc::channel(BUFFERED_CHUNKS);
-        let is_first = self.shared.change(|s| s.join(self.member, &descriptor.digest, sender));
-        if is_first {
-            let (shared, source) = (Arc::clone(&self.shared), Arc::clone(&self.source));
-            tokio::spawn(read_for_all(shared, source, descriptor.clone()));
+        match self.shared.change(|s| s.join(self.member, &descriptor.digest, sender)) {
+            Reads::Alone => return self.source.blob(descriptor).await,
+            Reads::WithFirst => {}
+            Reads::ForAll => {
+                let (shared, source) = (Arc::clone(&self.shared), Arc::clone(&self.source));
+                tokio::spawn(read_for_all(shared, source, descriptor.clone()));
+            }
         }
         // The first item only shows that the blob was opened.
         match receiver.recv().await {

@@ -233,6 +233,26 @@ async fn a_copy_that_never_opens_a_blob_is_not_waited_for_longer_than_the_limit(
     assert_eq!(began.elapsed(), GATHER_LIMIT);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_opens_a_blob_again_reads_it_alone() {
+    let counted = source().await;
+    let manifest = counted.memory.manifest(&tag().into()).await.unwrap();
+    let blob = Successors::of(&manifest).unwrap().blobs.pop().unwrap();
+    let members = SharedReads::new(2, NonZeroUsize::MIN);
+    let sources = members.iter().map(|member| member.source(Arc::clone(&counted) as _));
+    let sources: Vec<_> = sources.collect();
+    let opened = join_all(sources.iter().map(|source| source.blob(&blob))).await;
+    assert_eq!(counted.blobs.lock().unwrap().len(), 1);
+    // The first read is not finished, and holds the only permit.
+    let again = sources[0].blob(&blob).await.unwrap();
+    assert_eq!(again.bytes(usize::MAX).await.unwrap().len() as u64, blob.size);
+    assert_eq!(counted.blobs.lock().unwrap().len(), 2);
+    let read = opened.into_iter().map(|reader| reader.unwrap().bytes(usize::MAX));
+    for content in join_all(read).await {
+        assert_eq!(content.unwrap().len() as u64, blob.size);
+    }
+}
+
 #[test]
 fn a_copy_is_expected_until_it_opens_the_blob_or_finishes_it_or_a_manifest_above_it() {
     let [blob, image, index, other] =
