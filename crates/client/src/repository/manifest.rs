@@ -189,7 +189,8 @@ impl RemoteRepository {
                 let found = self.tagged(tag).await?;
                 match after_refusal(guard, found.as_ref(), manifest) {
                     AfterRefusal::Fail => return Err(e),
-                    AfterRefusal::Done => return Ok(GuardMethod::Checked),
+                    // The lost reply would have shown whether the registry lists the referrer.
+                    AfterRefusal::Done => self.index_referrer(referrer, true).await?,
                     AfterRefusal::Push => self.put_manifest(manifest, Some(tag)).await?,
                 }
                 GuardMethod::Checked
@@ -211,6 +212,17 @@ impl RemoteRepository {
     ) -> Result<()> {
         let indexed = reply.headers.contains_key(OCI_SUBJECT);
         reply.body.drain().await;
+        self.index_referrer(referrer, indexed).await
+    }
+
+    /// Adds a referrer to the fallback index, if the registry does not list referrers itself.
+    ///
+    /// - `indexed`: whether the registry may list the referrer.
+    async fn index_referrer(
+        &self,
+        referrer: Option<(Digest, Descriptor)>,
+        indexed: bool,
+    ) -> Result<()> {
         match referrer {
             Some((subject, descriptor)) if !indexed || !self.lists_referrers(&subject).await? => {
                 self.add_to_fallback_index(&subject, descriptor).await
