@@ -21,7 +21,7 @@ fn invalid_arguments_are_refused_before_any_request() {
         ("catalog ho_st", "letters, digits"),
         ("tag nginx bad/tag", "allowed"),
         ("referrers nginx --artifact-type \u{e4}", "ASCII"),
-        ("copy nginx", "required"),
+        ("copy nginx", "expected a target"),
         ("blob get nginx", "DIGEST"),
         ("nothing", "unrecognized"),
         ("serve --listen nowhere", "invalid"),

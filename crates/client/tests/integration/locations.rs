@@ -118,8 +118,9 @@ async fn copying_all_tags_is_refused_if_a_location_has_a_tag() {
 async fn a_failure_names_its_image_once() {
     let (registry, client) = registry().await;
     let source: Location = format!("{}/a/b:v9", registry.address()).parse().unwrap();
-    let transfer = Transfer::new(source.clone(), "oci:unused".parse().unwrap());
-    let report = run(&client.stores(), &[transfer.clone(), transfer]).await;
+    let transfers = ["oci:unused", "oci:other"]
+        .map(|target| Transfer::new(source.clone(), target.parse().unwrap()));
+    let report = run(&client.stores(), &transfers).await;
     let messages: Vec<String> = report.failures.iter().map(CopyFailure::to_string).collect();
     assert_eq!(messages[0].matches("a/b:v9").count(), 1, "{messages:?}");
     assert!(messages[0].starts_with(&format!("{source}: source: not found")), "{messages:?}");
