@@ -190,7 +190,10 @@ impl RemoteRepository {
                 match after_refusal(guard, found.as_ref(), manifest) {
                     AfterRefusal::Fail => return Err(e),
                     // The lost reply would have shown whether the registry lists the referrer.
-                    AfterRefusal::Done => self.index_referrer(referrer, true).await?,
+                    AfterRefusal::Done => {
+                        self.index_referrer(referrer, true).await?;
+                        return Ok(GuardMethod::Checked);
+                    }
                     AfterRefusal::Push => self.put_manifest(manifest, Some(tag)).await?,
                 }
                 GuardMethod::Checked
