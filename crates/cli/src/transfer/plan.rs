@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use longshore::{EscapedText, PlannedAction, PlannedCopy, TransferPlan};
+use longshore::{EscapedText, PlannedAction, PlannedCopy, PlannedTag, TransferPlan};
 use serde::Serialize;
 
+use super::left_behind;
 use crate::output::{Report, size};
 
 /// A plan to print. Its JSON is the document that `longshore apply` reads.
@@ -57,6 +58,14 @@ fn copy(item: &PlannedCopy, to: &mut dyn fmt::Write) -> fmt::Result {
         let content = &step.content;
         let media_type = EscapedText(content.media_type.as_str());
         writeln!(to, "  {action:9} {}  {}  {media_type}", content.digest, size(content.size))?;
+    }
+    for PlannedTag { tag, digest, .. } in &copy.digest_tags {
+        writeln!(to, "  set tag   {tag}: {digest}")?;
+    }
+    if !copy.left_behind.is_empty() {
+        let mut left = String::new();
+        left_behind(&copy.left_behind, &mut left)?;
+        writeln!(to, "  {}", left.trim_start_matches(", "))?;
     }
     Ok(())
 }

@@ -14,7 +14,8 @@ fn reads(server: &Server, repository: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for line in server.process.printed().lines().filter(|line| line.contains("GET")) {
         let mut words = line.split(|c: char| c.is_whitespace() || c == '"' || c == '=');
-        let of = |word: &&str| word.starts_with(&format!("/v2/{repository}/"));
+        let content = ["blobs", "manifests"].map(|kind| format!("/v2/{repository}/{kind}/"));
+        let of = |word: &&str| content.iter().any(|path| word.starts_with(path));
         if let Some(path) = words.find(of) {
             *counts.entry(path.to_owned()).or_default() += 1;
         }

@@ -173,6 +173,27 @@ fn a_platform_and_whole_names_are_planned_and_applied() {
 }
 
 #[test]
+fn digest_tags_are_planned_with_their_manifests() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let [from, to] = ["from", "to"].map(|name| format!("{}/{name}", server.address));
+    let [image, signature] = [1, 2]
+        .map(|seed| layout(&program, &format!("image{seed}"), &Image::small(seed).build(), "v1"));
+    let digest = program.ok(&format!("digest {image}"));
+    let signed = format!("{}.sig", digest.replace(':', "-"));
+    program.ok(&format!("push -q {image} {from}:v1"));
+    program.ok(&format!("push -q {signature} {from}:{signed}"));
+    let copy = format!("copy {from} {to} --all-tags --plan");
+    let text = program.ok(&copy);
+    assert!(text.contains(&format!("  set tag   {signed}: sha256:")), "{text}");
+    let plan = json(&program, &format!("{copy} --json"));
+    let items = plan["items"].as_array().unwrap();
+    assert_eq!(items.iter().map(|item| &item["tag"]).collect::<Vec<_>>(), ["v1"]);
+    program.ok(&format!("apply -q {}", save(&program, &plan)));
+    assert_eq!(program.ok(&format!("ls {to}")), format!("{signed}\nv1"));
+}
+
+#[test]
 fn documents_that_are_not_plans_are_refused() {
     let program = Program::new();
     let source = layout(&program, "image", &Image::small(1).build(), "v1");

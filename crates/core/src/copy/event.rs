@@ -92,8 +92,8 @@ pub struct CopySummary {
     pub root: Descriptor,
     /// The tag that now points at the root manifest, if a tag was requested.
     pub tag: Option<Tag>,
-    /// How the [guard](crate::CopyOptions::guard) protected the change of the tag. `None` without a
-    /// guard, and if the tag already pointed at the root manifest.
+    /// How the [guard](crate::CopyOptions::guard) protected the tag when it was set. `None` without a
+    /// guard, and if the tag did not have to be set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardMethod>,
     /// The layers that were left out because they may not be redistributed. A layer that several
