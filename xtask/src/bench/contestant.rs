@@ -1,7 +1,8 @@
 //! The measured programs, and their command lines for the same tasks.
 //!
-//! The command lines are those of skopeo 1.9, crane 0.20 (`cmd/crane/doc` of go-containerregistry),
-//! regctl 0.8 (its `--help`) and oras 1.3 (<https://oras.land/docs/commands>).
+//! The command lines are those of skopeo 1.9 (its manual pages), crane 0.20 (`cmd/crane/doc` of
+//! go-containerregistry), regctl 0.8 (`cmd/regctl` of regclient) and oras 1.3
+//! (<https://oras.land/docs/commands>).
 
 use std::path::{Path, PathBuf};
 

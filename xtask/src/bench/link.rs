@@ -102,8 +102,8 @@ impl Bucket {
 }
 
 const READ_SIZE: usize = 64 << 10;
-/// 32 MiB for each connection and direction. A proxy that read without a limit would let a
-/// rate-limited sender finish early.
+/// The number of reads that wait for delivery: at most 32 MiB for each connection and direction. A
+/// proxy without this limit would hold whole blobs in memory if the rate is limited.
 const IN_FLIGHT: usize = 512;
 /// 10 ms: a sender that paused may catch up this much, as with the queues of real networks.
 const BURST: Duration = Duration::from_millis(10);

@@ -106,6 +106,9 @@ impl Bench {
     fn all(&mut self) -> Result<()> {
         let Options { only, large, scale, svg, .. } = &self.options;
         let (tasks, svg) = (task::select(only, *large, *scale), svg.clone());
+        if tasks.is_empty() {
+            return Err(Failure::new(format!("no row's name contains {only:?} (--only)")));
+        }
         println!("{}", measure::machine());
         if *scale < 1.0 {
             println!("The content is smaller than the names of the tasks say, by {scale}.\n");
@@ -117,8 +120,11 @@ impl Bench {
             print!("{}", row.lines());
             rows.push(row);
         }
-        println!("\n{}", Judged::HEAD);
-        for judged in rows.iter().flat_map(Row::judged) {
+        let judged: Vec<Judged> = rows.iter().flat_map(Row::judged).collect();
+        if !judged.is_empty() {
+            println!("\n{}", Judged::HEAD);
+        }
+        for judged in judged {
             println!("{}", judged.line());
         }
         match svg {
