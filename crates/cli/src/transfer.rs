@@ -69,6 +69,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns true if all tags are copied.
+    pub(crate) fn all_tags(&self) -> bool {
+        self.all_tags
+    }
+
     /// Makes a transfer with these options.
     pub(crate) fn transfer(&self, source: Location, target: Location) -> Transfer {
         let mut transfer = Transfer::new(source, target);
@@ -185,7 +190,8 @@ impl Outcome {
     fn verdict(&self) -> Result<()> {
         let mut codes = self.tried().map(|failure| exit::code(&failure.error));
         match codes.next() {
-            None => Ok(()),
+            None if self.report.failures.is_empty() => Ok(()),
+            None => Err(exit::printed(exit::NEGATIVE)),
             Some(code) if self.report.copies.is_empty() && codes.all(|c| c == code) => {
                 Err(exit::printed(code))
             }
@@ -198,7 +204,7 @@ impl Outcome {
     fn verdict_of_plan(&self) -> Result<()> {
         let codes: BTreeSet<u8> = self.tried().map(|failure| exit::code(&failure.error)).collect();
         match codes.into_iter().collect::<Vec<_>>()[..] {
-            [] => Ok(()),
+            [] if self.report.failures.is_empty() => Ok(()),
             [exit::CONFLICT] => Err(exit::printed(exit::CONFLICT)),
             _ => Err(exit::printed(exit::NEGATIVE)),
         }

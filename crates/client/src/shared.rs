@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) upload_method: UploadMethod,
     pub(crate) capabilities: CapabilityCache,
     pub(crate) uploads: UploadRecords,
+    /// Counts the downloads in progress: each of them has a clone.
+    pub(crate) downloads: Arc<()>,
     /// The permits to keep parts of blobs in memory.
     pub(crate) parts: Arc<Semaphore>,
     /// The lock to hold while a fallback index of referrers is read, changed and written.
@@ -37,6 +39,7 @@ impl Shared {
             upload_method,
             capabilities,
             uploads,
+            downloads: Arc::default(),
             parts: Arc::new(Semaphore::new(PARTS)),
             referrers_index,
             referrers_probe,
@@ -44,5 +47,5 @@ impl Shared {
     }
 }
 
-/// Eight parts of 8 MiB: all downloads of a client keep at most 64 MiB in memory.
+/// Eight parts of 4 MiB: all downloads of a client keep at most 32 MiB in memory.
 pub(crate) const PARTS: usize = 8;

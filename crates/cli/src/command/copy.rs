@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { locations, to, options } = arguments;
-    let (sources, targets) = ends(locations, to)?;
+    let (sources, targets) = ends(locations, to, options.all_tags())?;
     let to_each =
         |source: &Location| targets.iter().map(|t| (source.clone(), t.clone())).collect::<Vec<_>>();
     let transfers: Vec<Transfer> = sources
@@ -67,7 +67,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 fn ends(
     mut locations: Vec<Location>,
     mut to: Vec<Location>,
+    all_tags: bool,
 ) -> Result<(Vec<Location>, Vec<Location>), ParseError> {
+    let with_to = !to.is_empty();
     let bad = |location: &Location, reason: &'static str| {
         Err(ParseError::new("location", &location.to_string(), reason))
     };
@@ -77,7 +79,12 @@ fn ends(
             return bad(source, "expected a target after the source, or --to TARGET");
         }
     }
-    let has_name = |target: &&Location| target.name().is_some() || target.digest().is_some();
+    let has_name = |location: &&Location| location.name().is_some() || location.digest().is_some();
+    // Whoever adds --to to a command forgets easily that its last location was the target.
+    let is_ambiguous = with_to && !all_tags && locations.len() > 1;
+    if let Some(source) = locations.iter().find(|source| is_ambiguous && !has_name(source)) {
+        return bad(source, "expected a tag, because with --to, every other location is a source");
+    }
     match to.iter().find(has_name) {
         Some(target) if locations.len() > 1 => {
             bad(target, "expected a target without a name, because each source keeps its own tag")
@@ -94,7 +101,7 @@ mod tests {
         let parse = |word: &str| word.parse().unwrap();
         let to = to.iter().map(|word| parse(word)).collect();
         let (sources, targets) =
-            ends(words.split(' ').map(parse).collect(), to).map_err(|e| e.to_string())?;
+            ends(words.split(' ').map(parse).collect(), to, false).map_err(|e| e.to_string())?;
         Ok((sources.len(), targets.len()))
     }
 
@@ -109,6 +116,7 @@ mod tests {
             ("a:v1", &[][..], "expected a target"),
             ("a:v1 b:v1 oci:x:v2", &[], "without a name"),
             ("a:v1 b:v1", &["c:v1"], "without a name"),
+            ("a:v1 b", &["c"], "every other location is a source"),
         ] {
             let told = parsed(words, to).unwrap_err();
             assert!(told.contains(word), "{words}: {told}");

@@ -10,10 +10,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use longshore_core::{CHUNK_SIZE, Descriptor, Error, ErrorKind, Result};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -188,7 +188,12 @@ impl RemoteRepository {
         })?;
         let size = range.end - range.start;
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
-        let bytes = reply.body.into_stream().at_most(size).bytes(limit).await?;
+        let mut chunks = reply.body.into_stream().at_most(size);
+        let mut bytes = BytesMut::with_capacity(limit);
+        while let Some(chunk) = chunks.try_next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        let bytes = bytes.freeze();
         match bytes.len() == limit {
             true => Ok(bytes),
             false => {
@@ -200,8 +205,8 @@ impl RemoteRepository {
 
 /// 64 MiB: the smallest rest of a blob that is downloaded in parts.
 pub(super) const SMALLEST_REST: u64 = 64 << 20;
-/// 8 MiB: large enough that the round trips of a request take little of its time.
-const PART_SIZE: u64 = 8 << 20;
+/// 4 MiB: large enough that the round trips of a request take little of its time.
+const PART_SIZE: u64 = 4 << 20;
 /// Twice as many connections must be faster by 30 %.
 const WORTHWHILE: f64 = 1.3;
 /// Half a second, in which the rate of one connection is measured.

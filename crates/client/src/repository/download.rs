@@ -1,6 +1,7 @@
 //! Downloads that resume after broken connections.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -48,6 +49,7 @@ pub(super) async fn start(
         pace: Pace::new(),
         ahead: None,
         in_parts: true,
+        counted: Arc::clone(&repository.shared().downloads),
         series,
     };
     download.open().await?;
@@ -79,6 +81,8 @@ struct Download {
     ahead: Option<Box<Ahead>>,
     /// False if a download of the rest in parts failed or was not faster.
     in_parts: bool,
+    /// Counts this download.
+    counted: Arc<()>,
     series: Series,
 }
 
@@ -224,7 +228,10 @@ impl Download {
     /// Downloads the rest in parts, if it is large and the network is slow.
     fn go_ahead(&mut self) {
         let rest = self.position..self.range.end;
-        let is_possible = self.in_parts && !self.ranges_fail && self.skip == 0;
+        // Several downloads already use several connections.
+        let others = Arc::strong_count(&self.counted).saturating_sub(2);
+        let is_possible =
+            self.in_parts && others <= MOST_OTHERS && !self.ranges_fail && self.skip == 0;
         if !is_possible || rest.end.saturating_sub(rest.start) < SMALLEST_REST {
             return;
         }
@@ -290,3 +297,6 @@ impl Download {
         self.repository.blob_name(&self.descriptor.digest)
     }
 }
+
+/// Two other downloads: more of them use enough connections without parts.
+const MOST_OTHERS: usize = 2;

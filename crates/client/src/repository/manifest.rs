@@ -316,10 +316,11 @@ fn after_refusal(guard: &TagGuard, found: Option<&Digest>, manifest: &RawManifes
     if found.is_some_and(|found| manifest.has_digest(found)) {
         return AfterRefusal::Done;
     }
-    // The registry may compare the condition with something else than the digest.
-    match guard.check(found) {
-        Ok(()) => AfterRefusal::Push,
-        Err(_) => AfterRefusal::Fail,
+    match guard {
+        // The registry may compare the condition with something else than the digest.
+        TagGuard::PointsAt(_) if guard.check(found).is_ok() => AfterRefusal::Push,
+        // The registry knows better than a read whether the tag exists.
+        _ => AfterRefusal::Fail,
     }
 }
 
@@ -418,7 +419,7 @@ mod tests {
         let [old, other] = [b"old", b"new"].map(|bytes| Digest::sha256(bytes));
         let points_at_old = TagGuard::PointsAt(old.clone());
         for (guard, found, next) in [
-            (&TagGuard::Absent, None, AfterRefusal::Push),
+            (&TagGuard::Absent, None, AfterRefusal::Fail),
             (&TagGuard::Absent, Some(&old), AfterRefusal::Fail),
             (&TagGuard::Absent, Some(manifest.digest()), AfterRefusal::Done),
             (&points_at_old, Some(&old), AfterRefusal::Push),

@@ -94,9 +94,13 @@ impl Stores {
         }
         let batch = Batch::new(self, observer);
         let mut report = TransferReport::default();
+        // Content that several copies share is listed once.
+        let steps = plan.items.iter().flat_map(|item| &item.copy.steps);
+        let known: HashSet<&Digest> = steps.map(|step| &step.content.digest).collect();
         for group in plan.items.chunk_by(|a, b| a.source == b.source) {
             let reads = shared_reads(group.len(), &group[0].options);
-            let copies = group.iter().zip(reads).map(|(item, reads)| batch.apply(item, reads));
+            let copies =
+                group.iter().zip(reads).map(|(item, reads)| batch.apply(item, &known, reads));
             for (item, copied) in group.iter().zip(join_all(copies).await) {
                 report.add(copied.map_err(|e| item.failure(e)));
             }
@@ -149,7 +153,32 @@ impl PlannedCopy {
                 self.target
             )));
         }
+        if self.target.place().repository().is_some() && self.target.tag() != self.copy.tag {
+            return Err(Error::new(ErrorKind::Invalid).detail(format!(
+                "the document is not a plan: `target` and `tag` of {} differ",
+                self.target
+            )));
+        }
         Ok(())
+    }
+
+    /// Checks that a new plan contains nothing that this plan lacks, such as a signature that was
+    /// attached in the meantime.
+    fn check_again(&self, now: &CopyPlan, known: &HashSet<&Digest>) -> Result<()> {
+        let mut new = now.steps.iter().map(|step| &step.content.digest);
+        let found = match now.root.digest == self.copy.root.digest {
+            true => new.find(|digest| !known.contains(digest)),
+            false => Some(&now.root.digest),
+        };
+        let tag = now.digest_tags.iter().find(|tag| !self.copy.digest_tags.contains(tag));
+        match found.or(tag.map(|tag| &tag.digest)) {
+            None => Ok(()),
+            Some(digest) => Err(Error::new(ErrorKind::Conflict)
+                .at(&self.source)
+                .on(Side::Source)
+                .detail(format!("the plan does not contain {digest}, which would be copied now"))
+                .with_hint("Make the plan again.")),
+        }
     }
 
     fn failure(&self, error: Error) -> CopyFailure {
@@ -234,7 +263,15 @@ impl Job<'_> {
 }
 
 impl Batch<'_> {
-    async fn apply(&self, item: &PlannedCopy, reads: Option<Arc<SharedReads>>) -> Result<Copied> {
+    /// Carries out one copy of a plan.
+    ///
+    /// - `known`: the content that the plan lists.
+    async fn apply(
+        &self,
+        item: &PlannedCopy,
+        known: &HashSet<&Digest>,
+        reads: Option<Arc<SharedReads>>,
+    ) -> Result<Copied> {
         let located = self.stores.locate(&item.source).await?;
         let found = located.source.resolve(&located.selector).await;
         let found = found.map_err(|e| e.on(Side::Source))?.digest;
@@ -247,6 +284,7 @@ impl Batch<'_> {
         }
         let copier = self.copier(&item.guarded(), located.source, &item.target, reads).await?;
         let selector = item.source_digest.clone().into();
+        item.check_again(&copier.plan(&selector, item.copy.tag.as_ref()).await?, known)?;
         let summary = copier.copy(&selector, item.copy.tag.as_ref()).await?;
         self.used(item.target.place());
         Ok(Copied::new(&item.target, summary))

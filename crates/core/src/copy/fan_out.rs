@@ -24,6 +24,7 @@ use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::blob::SMALL_BLOB;
+use super::run::PARALLEL_LIMIT;
 use super::{CopyEvent, CopyObserver, SMALL_PARALLEL};
 use crate::blob::{BlobReader, BlobStream};
 use crate::descriptor::Descriptor;
@@ -119,7 +120,7 @@ impl SharedReads {
         let shared = Arc::new(Shared {
             state,
             changed: watch::Sender::new(()),
-            large_reads: Semaphore::new(parallel.get()),
+            large_reads: Semaphore::new(parallel.get().min(PARALLEL_LIMIT)),
             small_reads: Semaphore::new(SMALL_PARALLEL),
         });
         let copy = |member| Arc::new(Self { shared: Arc::clone(&shared), member });
@@ -297,11 +298,19 @@ impl Source for SharedSource {
         match receiver.recv().await {
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error),
-            None => return Err(Error::new(ErrorKind::Canceled).at(&descriptor.digest)),
+            None => return Err(too_slow().at(&descriptor.digest)),
         }
-        let chunks = stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|chunk| (chunk, receiver))
-        });
+        let chunks =
+            stream::unfold((receiver, descriptor.size), |(mut receiver, left)| async move {
+                match receiver.recv().await {
+                    Some(chunk) => {
+                        let size = chunk.as_ref().map_or(left, |chunk| chunk.len() as u64);
+                        Some((chunk, (receiver, left.saturating_sub(size))))
+                    }
+                    None if left > 0 => Some((Err(too_slow()), (receiver, 0))),
+                    None => None,
+                }
+            });
         BlobReader::new(descriptor.clone(), BlobStream::new(chunks))
     }
 
@@ -355,11 +364,15 @@ async fn read_for_all(shared: Arc<Shared>, source: Arc<dyn Source>, blob: Descri
     };
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(Arc::new);
-        let mut open = Vec::with_capacity(receivers.len());
+        let (mut open, is_alone) = (Vec::with_capacity(receivers.len()), receivers.len() == 1);
         for receiver in receivers {
             let chunk = chunk.clone().map_err(|error| shared_error(&error));
+            let sent = match is_alone {
+                true => Ok(receiver.send(chunk).await),
+                false => tokio::time::timeout(STALL_LIMIT, receiver.send(chunk)).await,
+            };
             // A copy that failed dropped its stream.
-            if receiver.send(chunk).await.is_ok() {
+            if matches!(sent, Ok(Ok(()))) {
                 open.push(receiver);
             }
         }
@@ -368,6 +381,16 @@ async fn read_for_all(shared: Arc<Shared>, source: Arc<dyn Source>, blob: Descri
             return;
         }
     }
+}
+
+/// Returns the error for a copy that took no content for too long.
+fn too_slow() -> Error {
+    Error::new(ErrorKind::Timeout)
+        .detail(format!(
+            "the target took no content for {} seconds while other targets waited",
+            STALL_LIMIT.as_secs()
+        ))
+        .with_hint("Copy to this target alone, or reduce --parallel.")
 }
 
 /// Returns an error for one of several copies that a failed read affects.
@@ -379,6 +402,9 @@ fn shared_error(error: &Arc<Error>) -> Error {
 /// 5 s: how long a copy waits for another copy that neither opens the blob nor skips it. Then the
 /// blob is read, and read again for the other copy.
 const GATHER_LIMIT: Duration = Duration::from_secs(5);
+/// 15 s: how long a copy may take no content while others wait for the next chunk. Without a limit,
+/// copies that wait for each other's requests at the same host would never end.
+const STALL_LIMIT: Duration = Duration::from_secs(15);
 /// 8 chunks of at most 256 KiB: 2 MiB for each blob. The copies share the memory of the chunks. A
 /// faster copy is ahead of the slowest by at most this much.
 const BUFFERED_CHUNKS: usize = 8;

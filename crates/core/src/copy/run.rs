@@ -86,7 +86,7 @@ impl Run {
         options: CopyOptions,
         observer: CopyObserver,
     ) -> Self {
-        let large_blobs = Arc::new(Semaphore::new(options.parallel.get()));
+        let large_blobs = Arc::new(Semaphore::new(options.parallel.get().min(PARALLEL_LIMIT)));
         let small_requests = match options.small_parallel() {
             // A copy without parallelism has one permit for everything.
             1 => Arc::clone(&large_blobs),
@@ -370,3 +370,6 @@ pub(super) fn stopped(e: JoinError) -> Error {
 pub(super) fn canceled(e: tokio::sync::AcquireError) -> Error {
     Error::new(ErrorKind::Canceled).with_source(e)
 }
+
+/// 1,024 large blobs at a time: more connections than any registry serves.
+pub(super) const PARALLEL_LIMIT: usize = 1024;
