@@ -18,7 +18,8 @@ pub(crate) fn redacted(uri: &Uri) -> String {
     for (i, pair) in uri.query().into_iter().flat_map(|q| q.split('&')).enumerate() {
         shown.push(if i == 0 { '?' } else { '&' });
         match pair.split_once('=') {
-            Some((key, _)) if !HARMLESS.contains(&key) => {
+            // Some servers also separate parameters with semicolons.
+            Some((key, value)) if !HARMLESS.contains(&key) || value.contains(';') => {
                 shown.push_str(key);
                 shown.push_str("=…");
             }
@@ -57,7 +58,9 @@ fn is_harmless(header: &str) -> bool {
 /// Returns a URL, or the path of a relative one, without secrets.
 fn location(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
-    (uri.scheme().is_some() || text.starts_with('/')).then(|| redacted(&uri))
+    // `//user:password@host` is parsed as a path.
+    let is_path = text.starts_with('/') && !text.starts_with("//") && !text.starts_with("/\\");
+    (uri.scheme().is_some() || is_path).then(|| redacted(&uri))
 }
 
 /// Returns a challenge with its realm, service, scope and error. Hides all other parameters, and
@@ -146,6 +149,8 @@ mod tests {
             ("link", "</v2/a/tags/list?token=s3cret>; rel=\"next\"", "…"),
             ("location", "https://u:s3cret@s.example/x?sig=s3cret", "https://s.example/x?sig=…"),
             ("location", "/v2/a?_state=s3cret&digest=d", "/v2/a?_state=…&digest=d"),
+            ("location", "/v2/a?n=1;sig=s3cret", "/v2/a?n=…"),
+            ("location", "//u:s3cret@s.example/x", "…"),
             ("location", "no url: s3cret", "…"),
             (
                 "www-authenticate",

@@ -16,9 +16,11 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use longshore_core::{CHUNK_SIZE, Descriptor, Error, ErrorKind, Result};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 
 use super::RemoteRepository;
 use super::range::{Mismatch, check_content_range};
+use crate::attempts::Series;
 use crate::shared::PARTS;
 
 /// The speed of a download, since its start or since the last check.
@@ -79,6 +81,22 @@ pub(super) struct Ahead {
     pace: Pace,
 }
 
+/// A task that is aborted if its result is no longer needed.
+struct AbortOnDrop(JoinHandle<Result<Part>>);
+
+impl AbortOnDrop {
+    async fn result(mut self) -> Result<Part> {
+        let result = (&mut self.0).await;
+        result.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))?
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// The content of a part. The permit bounds the memory of all parts.
 struct Part {
     bytes: Bytes,
@@ -137,14 +155,24 @@ impl Ahead {
     fn request(&mut self) {
         while self.width > 1 && self.parts.len() < self.width && !self.rest.is_empty() {
             let permits = Arc::clone(&self.repository.shared().parts);
-            let Ok(permit) = permits.try_acquire_owned() else { return };
+            let Ok(permit) = permits.try_acquire_owned() else {
+                // Rates with fewer parts than intended show nothing.
+                self.is_final = true;
+                return;
+            };
             let end = self.rest.end.min(self.rest.start + PART_SIZE);
             let range = std::mem::replace(&mut self.rest.start, end)..end;
-            let (repository, descriptor) = (self.repository.clone(), self.descriptor.clone());
-            self.parts.push_back(Box::pin(async move {
+            // The parts have their own counts of failures, because they fail independently.
+            let repository = self.repository.in_series(&Series::default());
+            let descriptor = self.descriptor.clone();
+            // A task makes progress while the reader pauses. Otherwise, a part could hold a permit or
+            // the lock of a token that the reader's next request needs.
+            let task = tokio::spawn(async move {
                 let bytes = repository.part(&descriptor, &range).await?;
                 Ok(Part { bytes, _permit: permit })
-            }));
+            });
+            let task = AbortOnDrop(task);
+            self.parts.push_back(Box::pin(task.result()));
         }
     }
 

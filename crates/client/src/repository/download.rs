@@ -230,8 +230,12 @@ impl Download {
         let rest = self.position..self.range.end;
         // Several downloads already use several connections.
         let others = Arc::strong_count(&self.counted).saturating_sub(2);
-        let is_possible =
-            self.in_parts && others <= MOST_OTHERS && !self.ranges_fail && self.skip == 0;
+        let has_permits = self.repository.shared().parts.available_permits() >= 2;
+        let is_possible = self.in_parts
+            && others <= MOST_OTHERS
+            && has_permits
+            && !self.ranges_fail
+            && self.skip == 0;
         if !is_possible || rest.end.saturating_sub(rest.start) < SMALLEST_REST {
             return;
         }
@@ -250,6 +254,7 @@ impl Download {
         let chunk = ahead.next().await;
         if let Ok(Some(chunk)) = chunk {
             self.position += chunk.len() as u64;
+            self.series.reach(self.position - self.range.start);
             return Ok(Some(chunk));
         }
         (self.ahead, self.in_parts) = (None, false);
@@ -258,6 +263,10 @@ impl Download {
             Err(error) if is_broken(&error) => self.recover(error).await?,
             outcome => {
                 tracing::debug!(digest = %self.descriptor.digest, ?outcome, "no further parts");
+                if outcome.is_err() {
+                    // The registry refuses parts, and would refuse those of other blobs too.
+                    self.repository.learn(|known| known.parts_bring_nothing = true);
+                }
                 self.open().await?;
             }
         }

@@ -55,7 +55,7 @@ impl RemoteRepository {
             return self.listing_page(uri, subject, artifact_type).await;
         }
         match self.first_page(subject, artifact_type).await {
-            Err(e) if lacks_listing(&e) => {
+            Err(e) if lacks_listing(&e) || e.status() == Some(400) => {
                 let index = self.fallback_index(&Tag::for_referrers(subject)?, subject).await?;
                 let all = index.map_or_else(Vec::new, |index| index.manifests);
                 Ok(Page { items: of_type(all, artifact_type), next: None })
@@ -76,7 +76,13 @@ impl RemoteRepository {
             Ok(_) => Some(true),
             Err(e) if lacks_listing(e) => shows_no_listing(e).then_some(false),
             Err(e) if is_unusable(e) => None,
-            Err(_) => return page.map(|_| None),
+            Err(e) => {
+                // Another request would be refused too, so it need not wait for this one.
+                if e.status().is_some() {
+                    self.learn(|known| known.referrers_probed = true);
+                }
+                return page.map(|_| None);
+            }
         };
         self.learn(|known| {
             known.referrers_probed = true;

@@ -142,7 +142,8 @@ impl Upload {
     pub(super) async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
         let location = reply.location()?;
         // To cancel such a session would delete the blob.
-        if location.path().rsplit('/').next().is_some_and(|last| Digest::parse(last).is_ok()) {
+        let path = location.path().trim_end_matches('/').replace("%3A", ":").replace("%3a", ":");
+        if path.rsplit('/').next().is_some_and(|last| Digest::parse(last).is_ok()) {
             return Err(protocol_error(&location, "is a blob, not an upload".to_owned()));
         }
         let min_chunk_size = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(min_chunk_size);

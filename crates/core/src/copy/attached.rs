@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
 use tokio::try_join;
 
+use super::digest_tags::is_refusal;
 use super::plan::{self, TagStep};
 use super::run::{Run, canceled};
 use super::{LeftBehind, LeftBehindReason, ReferrerSelection};
@@ -88,6 +89,7 @@ impl Run {
             Ok(manifest) => manifest,
             // The tag was deleted after it was listed.
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) if is_refusal(&e) => return leave(tag, LeftBehindReason::Missing),
             Err(e) => return Err(e),
         };
         let types = plan::types_of(&manifest).map_err(|e| e.on(Side::Source))?;
@@ -108,7 +110,10 @@ impl Run {
         use ErrorKind::{DigestMismatch, Invalid, NotFound};
         match self.target.manifest(&tag.clone().into()).await {
             Ok(manifest) => Ok(Some(manifest)),
-            Err(e) if matches!(e.kind(), NotFound | DigestMismatch | Invalid) => Ok(None),
+            Err(e) if e.kind() == NotFound => Ok(None),
+            Err(e) if e.status().is_none() && matches!(e.kind(), DigestMismatch | Invalid) => {
+                Ok(None)
+            }
             Err(e) => Err(e.on(Side::Target)),
         }
     }
@@ -129,20 +134,36 @@ impl Run {
 
     /// Finds what is attached to a manifest.
     async fn find_attached(&self, subject: &Digest) -> Result<Found> {
-        let (tagged, listed) = try_join!(self.tagged(subject), self.listed_referrers(subject))?;
-        let mut found = Found { digest_tags: tagged.digest_tags, ..Found::default() };
+        let unlisted = || LeftBehind::unlisted(subject, LeftBehindReason::NotListed);
+        let tagged = async {
+            match self.tagged(subject).await {
+                Err(e) if is_refusal(&e) => Ok(None),
+                tagged => tagged.map(Some),
+            }
+        };
+        let (tagged, listed) = try_join!(tagged, self.listed_referrers(subject))?;
+        let mut found = Found::default();
+        let may_have_index = tagged.as_ref().is_none_or(|tagged| tagged.may_have_index);
+        match tagged {
+            Some(tagged) if tagged.digest_tags.len() > DIGEST_TAG_LIMIT => {
+                return Err(too_many(subject, DIGEST_TAG_LIMIT, "digest tags"));
+            }
+            Some(tagged) => found.digest_tags = tagged.digest_tags,
+            None => found.left_behind.push(unlisted()),
+        }
         self.remove_own(&mut found.digest_tags);
         match listed {
             Listed::Referrers(referrers) => found.referrers = referrers,
-            Listed::Nowhere if tagged.may_have_index => {
+            Listed::Nowhere if may_have_index => {
                 let _permit = self.small_requests.acquire().await.map_err(canceled)?;
-                found.referrers = limited(subject, self.source.referrers(subject, None)).await?;
+                match limited(subject, self.source.referrers(subject, None)).await {
+                    Ok(referrers) => found.referrers = referrers,
+                    Err(e) if is_refused_listing(&e) => found.left_behind.push(unlisted()),
+                    Err(e) => return Err(e),
+                }
             }
             Listed::Nowhere => {}
-            Listed::Refused => {
-                let left = LeftBehind::unlisted(subject, LeftBehindReason::NotListed);
-                found.left_behind.push(left);
-            }
+            Listed::Refused => found.left_behind.push(unlisted()),
         }
         Ok(found)
     }
@@ -155,7 +176,7 @@ impl Run {
             Err(e) => Err(e.on(Side::Source)),
         };
         match listed {
-            Err(e) if e.kind() == ErrorKind::Denied => {
+            Err(e) if is_refused_listing(&e) => {
                 tracing::debug!(%subject, error = %e, "the referrers are not listed");
                 Ok(Listed::Refused)
             }
@@ -221,14 +242,23 @@ async fn limited(subject: &Digest, pages: Pages<Descriptor>) -> Result<Vec<Descr
             found.push(referrer);
         }
         if found.len() > REFERRER_LIMIT {
-            return Err(Error::new(ErrorKind::TooLarge)
-                .at(subject)
-                .on(Side::Source)
-                .detail(format!("the manifest has more than {REFERRER_LIMIT} referrers")));
+            return Err(too_many(subject, REFERRER_LIMIT, "referrers"));
         }
     }
     Ok(found)
 }
 
+/// Returns true if the source refuses a listing of referrers. Too many referrers are an error.
+fn is_refused_listing(error: &Error) -> bool {
+    is_refusal(error) && error.kind() != ErrorKind::TooLarge
+}
+
+fn too_many(subject: &Digest, limit: usize, what: &str) -> Error {
+    let error = Error::new(ErrorKind::TooLarge).at(subject).on(Side::Source);
+    error.detail(format!("the manifest has more than {limit} {what}"))
+}
+
+/// 100 digest tags per subject, whose manifests are in memory at the same time. Cosign uses three.
+const DIGEST_TAG_LIMIT: usize = 100;
 /// 1,000 referrers per subject. A larger number is probably an attack.
 const REFERRER_LIMIT: usize = 1_000;

@@ -163,12 +163,19 @@ impl KnownTags {
     }
 }
 
-/// Returns true if an error shows that the registry does not list tags as requested, for example
-/// because of the permissions, and not that it cannot be reached.
-fn is_refusal(error: &Error) -> bool {
+/// Returns true if the source answered, but does not answer this request: because of the permissions,
+/// or because it does not support or breaks the request. Returns false if it cannot be reached or is
+/// overloaded, because a copy without the signatures would then be a matter of luck.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    use ErrorKind::{
+        Denied, DigestMismatch, Invalid, Protocol, TooLarge, Unauthorized, Unsupported,
+    };
     match error.status() {
-        Some(status) => !matches!(status, 401 | 429),
-        None => matches!(error.kind(), ErrorKind::Protocol | ErrorKind::TooLarge),
+        Some(status) => !matches!(status, 408 | 429 | 502..),
+        None => matches!(
+            error.kind(),
+            Denied | DigestMismatch | Invalid | Protocol | TooLarge | Unauthorized | Unsupported
+        ),
     }
 }
 

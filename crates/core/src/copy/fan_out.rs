@@ -330,6 +330,14 @@ impl Source for SharedSource {
         self.source.tags(after)
     }
 
+    fn next_tags(&self, after: &Tag) -> Pages<Tag> {
+        self.source.next_tags(after)
+    }
+
+    async fn listed_referrers(&self, subject: &Digest) -> Result<Option<Pages<Descriptor>>> {
+        self.source.listed_referrers(subject).await
+    }
+
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
         self.source.referrers(subject, artifact_type)
     }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::try_join;
 
 use super::attached::{Attached, DigestTag};
+use super::digest_tags::is_refusal;
 use super::plan::Walk;
 use super::run::{self, Run, Tally, canceled};
 use super::{LeftBehind, LeftBehindReason};
@@ -164,9 +165,12 @@ impl AtTarget {
     async fn list(&self, run: &Run) -> Result<HashSet<Digest>> {
         let _permit = run.small_requests.acquire().await.map_err(canceled)?;
         let listed = run.target.referrers(&self.subject, None).items();
-        let listed: Vec<Descriptor> =
-            listed.try_collect().await.map_err(|e: Error| e.on(Side::Target))?;
-        Ok(listed.into_iter().map(|referrer| referrer.digest).collect())
+        match listed.try_collect::<Vec<Descriptor>>().await {
+            Ok(listed) => Ok(listed.into_iter().map(|referrer| referrer.digest).collect()),
+            // The referrers are sent again, as if the target listed none.
+            Err(e) if is_refusal(&e) => Ok(HashSet::new()),
+            Err(e) => Err(e.on(Side::Target)),
+        }
     }
 }
 
