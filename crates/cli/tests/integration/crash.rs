@@ -8,7 +8,7 @@ use longshore_testkit::fixture::{Image, Layer};
 use longshore_testkit::process::Process;
 use longshore_testkit::random;
 
-use crate::program::{DEADLINE, Program};
+use crate::program::{DEADLINE, Program, background};
 
 /// Packs an image of four layers of 4 MiB into a layout.
 fn packed(program: &Program) -> String {
@@ -22,11 +22,6 @@ fn packed(program: &Program) -> String {
         image.build().push(&layout, Some(&Tag::parse("v1").unwrap())).await;
     });
     format!("oci:{}:v1", path.display())
-}
-
-/// Returns a runtime for the proxy, which runs while this thread waits for programs.
-fn background() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 /// Starts the program and waits until its transfer stalls at the fault.

@@ -6,7 +6,7 @@ use longshore_testkit::fault::{Fault, FaultProxy};
 use longshore_testkit::fixture::{Image, Layer};
 use longshore_testkit::random;
 
-use crate::program::{Program, Server, leftovers};
+use crate::program::{Program, Server, background, leftovers};
 
 /// A registry with an image, and a proxy in front of the registry.
 struct Scene {
@@ -29,11 +29,7 @@ impl Scene {
 
     /// Builds a scene whose image has these layers.
     fn with(layers: Vec<Layer>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = background();
         let program = Program::new();
         let server = program.serve(None);
         let layer = layers[0].descriptor.digest.to_string();

@@ -145,6 +145,11 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
+/// Returns a runtime for proxies, which runs while this thread waits for programs.
+pub(crate) fn background() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
 /// Returns the temporary files and folders below a folder. Tests expect none.
 pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -15,7 +15,7 @@ use longshore_testkit::process::Process;
 use longshore_testkit::random;
 use serde_json::Value;
 
-use crate::program::{DEADLINE, Program, leftovers};
+use crate::program::{DEADLINE, Program, background, leftovers};
 
 /// A program, and a proxy in front of a registry, at which the transfers of one layer stall.
 struct Stage {
@@ -28,11 +28,7 @@ struct Stage {
 
 impl Stage {
     fn new(program: Program, registry: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = background();
         let proxy = runtime.block_on(FaultProxy::start(registry.parse::<SocketAddr>().unwrap()));
         let image = Image::new("linux/amd64".parse().unwrap());
         let image = image.layer(Layer::plain(&random::bytes(7, SIZE as usize)));

@@ -15,7 +15,7 @@ use longshore_testkit::tls::{Authority, Front};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::program::{Ended, Program, run_command};
+use crate::program::{Ended, Program, background, run_command};
 
 /// A registry that requires tokens, behind a proxy, and behind TLS if requested. It has an image of
 /// three layers.
@@ -33,11 +33,7 @@ struct Scene {
 
 impl Scene {
     fn new(with_tls: bool) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = background();
         let program = Program::new();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let proxy = runtime.block_on(FaultProxy::start(listener.local_addr().unwrap()));

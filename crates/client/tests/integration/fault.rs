@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use longshore::graph::Successors;
 use longshore::{
-    BlobBody, Client, Copier, Limits, Memory, Pushed, RemoteRepository, Source as _, Tag,
-    TagOrDigest, Target as _, UploadMethod,
+    BlobBody, Client, Copier, LeftBehindReason, Limits, Memory, Pushed, RemoteRepository,
+    Source as _, Tag, TagOrDigest, Target as _, UploadMethod,
 };
 use longshore_registry::{Registry, TestRegistry};
 use longshore_testkit::fault::{Fault, FaultProxy};
@@ -84,6 +84,31 @@ async fn push_through(method: &'static str, path: &str, times: usize, fault: Fau
     setting.content.assert_in(&setting.direct, &TagOrDigest::from(tag())).await;
     assert!(setting.proxy.faults_made() > 0, "{shown}");
     assert!(setting.proxy.requests().len() < 30, "{shown}");
+}
+
+#[tokio::test]
+async fn a_copy_survives_a_source_that_refuses_lookups_of_attached_content() {
+    for (status, is_refusal) in
+        [(400, true), (401, true), (403, true), (405, true), (500, true), (503, false)]
+    {
+        let setting = Setting::new().await;
+        setting.content.push(&setting.direct, Some(&tag())).await;
+        for part in ["/referrers/", "/tags/list", "/manifests/sha256-"] {
+            setting.proxy.inject("GET", part, 99, Fault::Reply(status, Vec::new()));
+        }
+        let from = Arc::new(setting.through_proxy(&quick().build()));
+        let copier = Copier::new(from, Arc::new(setting.memory.clone()));
+        let copied = copier.copy(&tag().into(), Some(&tag())).await;
+        assert!(setting.proxy.faults_made() > 1, "{status}");
+        match copied {
+            Ok(copied) => {
+                assert!(is_refusal, "{status}");
+                let reasons: Vec<_> = copied.left_behind.iter().map(|left| left.reason).collect();
+                assert_eq!(reasons, [LeftBehindReason::NotListed], "{status}");
+            }
+            Err(e) => assert!(!is_refusal && e.status() == Some(status), "{status}: {e:?}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -134,7 +134,6 @@ impl Run {
 
     /// Finds what is attached to a manifest.
     async fn find_attached(&self, subject: &Digest) -> Result<Found> {
-        let unlisted = || LeftBehind::unlisted(subject, LeftBehindReason::NotListed);
         let tagged = async {
             match self.tagged(subject).await {
                 Err(e) if is_refusal(&e) => Ok(None),
@@ -144,12 +143,13 @@ impl Run {
         let (tagged, listed) = try_join!(tagged, self.listed_referrers(subject))?;
         let mut found = Found::default();
         let may_have_index = tagged.as_ref().is_none_or(|tagged| tagged.may_have_index);
+        let mut is_refused = tagged.is_none();
         match tagged {
             Some(tagged) if tagged.digest_tags.len() > DIGEST_TAG_LIMIT => {
                 return Err(too_many(subject, DIGEST_TAG_LIMIT, "digest tags"));
             }
             Some(tagged) => found.digest_tags = tagged.digest_tags,
-            None => found.left_behind.push(unlisted()),
+            None => {}
         }
         self.remove_own(&mut found.digest_tags);
         match listed {
@@ -158,12 +158,16 @@ impl Run {
                 let _permit = self.small_requests.acquire().await.map_err(canceled)?;
                 match limited(subject, self.source.referrers(subject, None)).await {
                     Ok(referrers) => found.referrers = referrers,
-                    Err(e) if is_refused_listing(&e) => found.left_behind.push(unlisted()),
+                    Err(e) if is_refused_listing(&e) => is_refused = true,
                     Err(e) => return Err(e),
                 }
             }
             Listed::Nowhere => {}
-            Listed::Refused => found.left_behind.push(unlisted()),
+            Listed::Refused => is_refused = true,
+        }
+        if is_refused {
+            let unlisted = LeftBehind::unlisted(subject, LeftBehindReason::NotListed);
+            found.left_behind.push(unlisted);
         }
         Ok(found)
     }

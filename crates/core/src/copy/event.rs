@@ -146,9 +146,9 @@ pub enum LeftBehindReason {
     OtherManifest,
     /// The target's manifest under the digest tag has content that the source's manifest lacks.
     TargetDiffers,
-    /// The source refused to list the referrers of the subject.
+    /// The source refused to list the referrers or the digest tags of the subject.
     NotListed,
-    /// The source lists the referrer but does not have it.
+    /// The source lists it but does not return it.
     Missing,
 }
 
