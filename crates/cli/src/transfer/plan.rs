@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore::{EscapedText, PlannedAction, PlannedCopy, PlannedTag, TransferPlan};
+use longshore::{EscapedText, LeftBehind, PlannedAction, PlannedCopy, PlannedTag, TransferPlan};
 use serde::Serialize;
 
 use super::left_behind;
@@ -17,6 +17,7 @@ impl Report for Plan {
         for item in &self.0.items {
             copy(item, to)?;
         }
+        left(&self.0.left_behind, "", to)?;
         let total = |action| {
             let copies = self.0.items.iter().map(|item| &item.copy);
             let (count, bytes) = copies.fold((0, 0_u64), |(count, bytes), copy| {
@@ -59,13 +60,21 @@ fn copy(item: &PlannedCopy, to: &mut dyn fmt::Write) -> fmt::Result {
         let media_type = EscapedText(content.media_type.as_str());
         writeln!(to, "  {action:9} {}  {}  {media_type}", content.digest, size(content.size))?;
     }
-    for PlannedTag { tag, digest, .. } in &copy.digest_tags {
-        writeln!(to, "  set tag   {tag}: {digest}")?;
+    for PlannedTag { tag, digest, before, .. } in &copy.digest_tags {
+        match before {
+            None => writeln!(to, "  new tag   {tag}: {digest}")?,
+            Some(before) => writeln!(to, "  move tag  {tag}: {before} -> {digest}")?,
+        }
     }
-    if !copy.left_behind.is_empty() {
-        let mut left = String::new();
-        left_behind(&copy.left_behind, &mut left)?;
-        writeln!(to, "  {}", left.trim_start_matches(", "))?;
+    left(&copy.left_behind, "  ", to)
+}
+
+/// Writes a line about what would not be copied, if there is any.
+fn left(content: &[LeftBehind], indent: &str, to: &mut dyn fmt::Write) -> fmt::Result {
+    if content.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut line = String::new();
+    left_behind(content, &mut line)?;
+    writeln!(to, "{indent}{}", line.trim_start_matches(", "))
 }

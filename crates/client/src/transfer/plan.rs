@@ -10,8 +10,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use longshore_core::{
-    Copier, CopyObserver, CopyOptions, CopyPlan, Digest, Error, ErrorKind, ParseError, Result,
-    SharedReads, Side, Source, Tag, TagGuard, TagOrDigest,
+    Copier, CopyObserver, CopyOptions, CopyPlan, Digest, Error, ErrorKind, LeftBehind, ParseError,
+    Result, SharedReads, Side, Source, Tag, TagGuard, TagOrDigest,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -30,6 +30,9 @@ pub struct TransferPlan {
     version: u32,
     /// The copies, in the order in which they are carried out.
     pub items: Vec<PlannedCopy>,
+    /// The digest tags of a series that would not be copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<LeftBehind>,
 }
 
 /// A copy of one image in a plan.
@@ -63,12 +66,13 @@ impl Stores {
     pub async fn plan(&self, transfers: &[Transfer]) -> Result<TransferPlan> {
         self.check(transfers).await?;
         let batch = Batch::preview(self);
-        let mut items = Vec::new();
+        let (items, left_behind) = Default::default();
+        let mut plan = TransferPlan { version: VERSION, items, left_behind };
         for transfer in transfers {
-            items.extend(batch.job(transfer, None).plan().await?);
+            batch.job(transfer, None).plan(&mut plan).await?;
         }
-        list_steps_once(&mut items);
-        Ok(TransferPlan { version: VERSION, items })
+        list_steps_once(&mut plan.items);
+        Ok(plan)
     }
 
     /// Carries out the copies of a plan one after another, and consecutive copies of the same image
@@ -181,6 +185,12 @@ impl PlannedCopy {
         }
     }
 
+    /// Returns the tag, if it is a digest tag that points at another manifest now.
+    fn moved_digest_tag(&self) -> Option<&Tag> {
+        let is_moved = self.copy.tag_before.as_ref().is_some_and(|d| *d != self.copy.root.digest);
+        self.copy.tag.as_ref().filter(|tag| is_moved && tag.is_digest_tag())
+    }
+
     fn failure(&self, error: Error) -> CopyFailure {
         let transfer = Transfer::new(self.source.clone(), self.target.clone());
         CopyFailure::new(&transfer, None, error)
@@ -206,11 +216,12 @@ struct Image {
 }
 
 impl Job<'_> {
-    async fn plan(&self) -> Result<Vec<PlannedCopy>> {
+    async fn plan(&self, plan: &mut TransferPlan) -> Result<()> {
         match self.transfer.all_tags {
-            true => self.plan_names().await,
-            false => Ok(vec![self.plan_one().await?]),
+            true => self.plan_names(plan).await?,
+            false => plan.items.push(self.plan_one().await?),
         }
+        Ok(())
     }
 
     async fn plan_one(&self) -> Result<PlannedCopy> {
@@ -228,7 +239,7 @@ impl Job<'_> {
         planned(&copier, &*located.source, &transfer.options, image).await
     }
 
-    async fn plan_names(&self) -> Result<Vec<PlannedCopy>> {
+    async fn plan_names(&self, plan: &mut TransferPlan) -> Result<()> {
         let (from, target, options) = (&self.transfer.source, &self.target, &self.transfer.options);
         let source = self.batch.stores.open(from).await?;
         let (tags, entries) = self.names().await?;
@@ -250,15 +261,24 @@ impl Job<'_> {
             .collect();
         // The copies of other tags set these tags, with the signatures of their manifests.
         items.retain(|item| item.copy.tag.as_ref().is_none_or(|tag| !with_others.contains(tag)));
+        for item in items {
+            match item.moved_digest_tag() {
+                Some(tag) => match copier.left_of_series(tag).await? {
+                    Some(left) => plan.left_behind.push(left),
+                    None => plan.items.push(item),
+                },
+                None => plan.items.push(item),
+            }
+        }
         for (name, digest) in entries {
             let [from, to] = [from, target].map(|place| place.with_name(Some(name.clone())));
             let copier = self.copier(options, Arc::clone(&source), &to).await?;
             // This view of the layout selects the entry by its name for every tag.
             let tag = to.tag();
             let image = Image { source: from, selector: digest.into(), target: to, tag };
-            items.push(planned(&copier, &*source, options, image).await?);
+            plan.items.push(planned(&copier, &*source, options, image).await?);
         }
-        Ok(items)
+        Ok(())
     }
 }
 

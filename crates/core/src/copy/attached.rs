@@ -19,6 +19,7 @@ use crate::manifest::RawManifest;
 use crate::page::Pages;
 use crate::reference::Tag;
 use crate::select::Selection;
+use crate::tag_guard::TagGuard;
 
 /// What is attached to a manifest, after the decisions of the copy.
 #[derive(Default)]
@@ -34,8 +35,42 @@ pub(super) struct Attached {
 pub(super) struct DigestTag {
     pub(super) tag: Tag,
     pub(super) manifest: RawManifest,
-    /// True if the tag points at this manifest at the target.
-    pub(super) is_current: bool,
+    /// What the tag points at at the target.
+    pub(super) existing: TagAtTarget,
+}
+
+impl DigestTag {
+    /// Returns true if the tag points at this manifest at the target.
+    pub(super) fn is_current(&self) -> bool {
+        self.existing.manifest().is_some_and(|found| found.digest() == self.manifest.digest())
+    }
+}
+
+/// What a tag points at at the target.
+pub(super) enum TagAtTarget {
+    Nothing,
+    Manifest(Box<RawManifest>),
+    /// A manifest that cannot be read, and may be replaced.
+    Unreadable,
+}
+
+impl TagAtTarget {
+    pub(super) fn manifest(&self) -> Option<&RawManifest> {
+        match self {
+            Self::Manifest(manifest) => Some(manifest),
+            Self::Nothing | Self::Unreadable => None,
+        }
+    }
+
+    /// Returns the condition that the tag did not change. The digest of a manifest that cannot be
+    /// read is not known.
+    pub(super) fn guard(&self) -> Option<TagGuard> {
+        match self {
+            Self::Nothing => Some(TagGuard::Absent),
+            Self::Manifest(manifest) => Some(TagGuard::PointsAt(manifest.digest().clone())),
+            Self::Unreadable => None,
+        }
+    }
 }
 
 impl Run {
@@ -97,22 +132,21 @@ impl Run {
             return leave(tag, reason);
         }
         let existing = self.at_target(&tag).await?;
-        match plan::tag_step(&manifest, existing.as_ref())? {
+        match plan::tag_step(&manifest, existing.manifest())? {
             TagStep::LeaveBehind => leave(tag, LeftBehindReason::TargetDiffers),
-            step => Ok(Some(Ok(DigestTag { tag, manifest, is_current: step == TagStep::Skip }))),
+            TagStep::Skip | TagStep::Set => Ok(Some(Ok(DigestTag { tag, manifest, existing }))),
         }
     }
 
-    /// Returns the manifest to which a tag points at the target. A manifest that cannot be read is
-    /// replaced.
-    pub(super) async fn at_target(&self, tag: &Tag) -> Result<Option<RawManifest>> {
+    /// Returns what a tag points at at the target.
+    pub(super) async fn at_target(&self, tag: &Tag) -> Result<TagAtTarget> {
         let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         use ErrorKind::{DigestMismatch, Invalid, NotFound};
         match self.target.manifest(&tag.clone().into()).await {
-            Ok(manifest) => Ok(Some(manifest)),
-            Err(e) if e.kind() == NotFound => Ok(None),
+            Ok(manifest) => Ok(TagAtTarget::Manifest(Box::new(manifest))),
+            Err(e) if e.kind() == NotFound => Ok(TagAtTarget::Nothing),
             Err(e) if e.status().is_none() && matches!(e.kind(), DigestMismatch | Invalid) => {
-                Ok(None)
+                Ok(TagAtTarget::Unreadable)
             }
             Err(e) => Err(e.on(Side::Target)),
         }
@@ -264,5 +298,6 @@ fn too_many(subject: &Digest, limit: usize, what: &str) -> Error {
 
 /// 100 digest tags per subject, whose manifests are in memory at the same time. Cosign uses three.
 const DIGEST_TAG_LIMIT: usize = 100;
-/// 1,000 referrers per subject. A larger number is probably an attack.
-const REFERRER_LIMIT: usize = 1_000;
+/// 10,000 referrers per subject, whose descriptors are in memory at the same time. An index of
+/// referrers, which has at most 4 MiB, has room for about as many.
+const REFERRER_LIMIT: usize = 10_000;

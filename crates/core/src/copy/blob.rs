@@ -10,7 +10,9 @@ use crate::blob::{BlobBody, Progress};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::store::{Pushed, TargetExt as _};
+use crate::graph::Successors;
+use crate::manifest::RawManifest;
+use crate::store::{Node, Presence, Pushed, TargetExt as _};
 
 impl Run {
     pub(super) async fn blob(self: Arc<Self>, tally: Arc<Tally>, blob: Descriptor) -> Result<()> {
@@ -87,6 +89,20 @@ impl Run {
                     t.bytes_resumed += resumed;
                 });
                 (self.observer)(&CopyEvent::Sent { digest, size });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the blobs of a manifest that the target lacks, although they were copied before.
+    pub(super) async fn send_missing_blobs(
+        &self,
+        tally: &Tally,
+        manifest: &RawManifest,
+    ) -> Result<()> {
+        for blob in Successors::of(manifest).map_err(|e| e.on(Side::Source))?.blobs {
+            if self.target_holds(Node::Blob(&blob)).await? == Presence::Absent {
+                self.move_blob(tally, &blob, true).await?;
             }
         }
         Ok(())

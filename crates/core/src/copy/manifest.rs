@@ -40,7 +40,7 @@ impl Run {
                 };
                 self.below(tally, &manifest, holding, depth).await?;
                 if self.walk(holding) == Walk::Descend {
-                    self.send_manifest(&manifest, None).await?;
+                    self.send_manifest(tally, &manifest).await?;
                 }
                 self.arrived(tally, manifest.descriptor(), holding);
                 Ok(())

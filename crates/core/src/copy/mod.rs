@@ -213,6 +213,19 @@ impl Copier {
         self.run.plan(selector.clone(), tag.cloned()).await
     }
 
+    /// Determines whether [`copy_tags`](Self::copy_tags) would leave a digest tag as it is, because
+    /// the target's manifest has content that the source's manifest lacks. Writes nothing.
+    ///
+    /// # Errors
+    /// The read errors of [`copy`](Self::copy).
+    pub async fn left_of_series(&self, tag: &Tag) -> Result<Option<LeftBehind>> {
+        let Some(subject) = tag.subject() else { return Ok(None) };
+        let new = self.run.read(&tag.clone().into()).await?;
+        let reason = LeftBehindReason::TargetDiffers;
+        let is_left = self.run.would_lose(tag, &new).await?;
+        Ok(is_left.then(|| LeftBehind::tag(&subject, tag.clone(), reason)))
+    }
+
     /// Copies several tags in parallel, each to the same tag of the target. A failed tag does not
     /// stop the others.
     ///
@@ -254,6 +267,10 @@ impl Copier {
             return TagOutcome { tag, result: Err(error) };
         }
         let result = self.copy(&tag.clone().into(), Some(&tag)).await;
+        if result.is_err() {
+            // The copy of the manifest that the tag belongs to then fails or reports this too.
+            self.run.own_tags().remove(&tag);
+        }
         series().add(result.as_ref().err().map(Error::kind));
         TagOutcome { tag, result }
     }

@@ -1,8 +1,10 @@
 //! The decisions of a copy, as pure functions.
 
+use serde_json::Value;
+
 use super::{LeftBehindReason, ReferrerSelection};
 use crate::descriptor::Descriptor;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifest, RawManifest};
 use crate::media_type::MediaType;
 use crate::reference::Repository;
@@ -85,7 +87,7 @@ pub(super) fn left_behind(
 /// show what they are.
 pub(super) fn types_of(manifest: &RawManifest) -> Result<Vec<&MediaType>> {
     let parsed = manifest.parse()?;
-    let layers = content_of(parsed).iter().map(|entry| &entry.media_type);
+    let layers = content_of(parsed).into_iter().flatten().map(|entry| &entry.media_type);
     Ok(parsed.artifact_type().into_iter().chain(layers).collect())
 }
 
@@ -109,21 +111,63 @@ pub(super) fn tag_step(new: &RawManifest, existing: Option<&RawManifest>) -> Res
     if existing.digest() == new.digest() {
         return Ok(TagStep::Skip);
     }
-    let (new, old) = (content_of(new.parse()?), content_of(existing.parse()?));
     // Cosign states a signature in the annotations of its layer, so whole descriptors are compared.
-    Ok(match old.iter().all(|entry| new.contains(entry)) {
-        true => TagStep::Set,
-        false => TagStep::LeaveBehind,
+    Ok(match (content_of(new.parse()?), content_of(existing.parse()?)) {
+        (Some(new), Some(old)) if old.iter().all(|entry| new.contains(entry)) => TagStep::Set,
+        _ => TagStep::LeaveBehind,
     })
 }
 
-/// Returns the layers or blobs of an artifact, or the entries of an index.
-fn content_of(manifest: &Manifest) -> &[Descriptor] {
+/// Returns the layers or blobs of an artifact, or the entries of an index. Returns `None` for a
+/// manifest of another kind, whose content cannot be compared.
+fn content_of(manifest: &Manifest) -> Option<&[Descriptor]> {
     match manifest {
-        Manifest::Image(image) => &image.layers,
-        Manifest::Artifact(artifact) => &artifact.blobs,
-        Manifest::Index(index) => &index.manifests,
-        Manifest::Schema1(_) | Manifest::Opaque => &[],
+        Manifest::Image(image) => Some(&image.layers),
+        Manifest::Artifact(artifact) => Some(&artifact.blobs),
+        Manifest::Index(index) => Some(&index.manifests),
+        Manifest::Schema1(_) | Manifest::Opaque => None,
+    }
+}
+
+/// Returns the index to send to the tag of an index of referrers: the new index, or else the
+/// existing index with the new entries that it lacks. Returns `None` if it lacks none.
+///
+/// - `existing`: the index to which the tag points at the target.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if a manifest is malformed;
+/// [`Unsupported`](ErrorKind::Unsupported) if a manifest is not an index.
+pub(super) fn index_to_send(
+    new: &RawManifest,
+    existing: Option<&RawManifest>,
+) -> Result<Option<RawManifest>> {
+    let existing = match existing {
+        Some(existing) if tag_step(new, Some(existing))? != TagStep::Set => existing,
+        _ => return Ok(Some(new.clone())),
+    };
+    let (have, wanted) = (entries_of(existing)?, entries_of(new)?);
+    let is_missing = |entry: &&Descriptor| !have.iter().any(|listed| listed.digest == entry.digest);
+    let missing = wanted.iter().filter(is_missing).map(serde_json::to_value);
+    let missing: Vec<Value> = missing
+        .collect::<Result<_, _>>()
+        .map_err(|e| Error::new(ErrorKind::Invalid).at(new.digest()).with_source(e))?;
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    let merged = existing.edited(|document| {
+        if let Some(Value::Array(entries)) = document.get_mut("manifests") {
+            entries.extend(missing);
+        }
+    });
+    merged.map(Some)
+}
+
+fn entries_of(index: &RawManifest) -> Result<&[Descriptor]> {
+    match index.parse()? {
+        Manifest::Index(index) => Ok(&index.manifests),
+        _ => Err(Error::new(ErrorKind::Unsupported)
+            .at(index.digest())
+            .detail("expected an index of referrers")),
     }
 }
 
@@ -239,6 +283,34 @@ mod tests {
             (&one, Some(&other), TagStep::LeaveBehind),
         ] {
             assert_eq!(tag_step(new, existing).unwrap(), step);
+        }
+        let unknown = MediaType::parse("application/vnd.example.unknown+json").unwrap();
+        let opaque = RawManifest::from_bytes(b"{}".as_slice().into(), Some(unknown)).unwrap();
+        assert_eq!(tag_step(&one, Some(&opaque)).unwrap(), TagStep::LeaveBehind);
+    }
+
+    #[test]
+    fn indexes_of_referrers_are_merged_without_losing_entries() {
+        let index = |entries: &[&str]| {
+            let entries: Vec<Descriptor> = entries
+                .iter()
+                .map(|text| Descriptor::from_bytes(MediaType::OCI_MANIFEST, text.as_bytes()))
+                .collect();
+            let document = serde_json::json!({"schemaVersion": 2, "manifests": entries, "x": 1});
+            RawManifest::from_document(&document, Some(MediaType::OCI_INDEX)).unwrap()
+        };
+        for (new, existing, expected) in [
+            (&["a"][..], None, Some(&["a"][..])),
+            (&["a"], Some(&["a"][..]), None),
+            (&["b", "a"], Some(&["a"]), Some(&["b", "a"])),
+            (&["a"], Some(&["a", "b"]), None),
+            (&[], Some(&["a"]), None),
+            (&["a", "b"], Some(&["b", "c"]), Some(&["b", "c", "a"])),
+        ] {
+            let existing = existing.map(index);
+            let sent = index_to_send(&index(new), existing.as_ref()).unwrap();
+            let expected = expected.map(|entries| index(entries).bytes().clone());
+            assert_eq!(sent.map(|sent| sent.bytes().clone()), expected);
         }
     }
 

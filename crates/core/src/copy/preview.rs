@@ -61,6 +61,9 @@ pub struct PlannedTag {
     pub tag: Tag,
     /// The digest of the manifest at which the tag would point.
     pub digest: Digest,
+    /// The digest that the tag points at now, if the tag exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
 }
 
 /// The action that would be taken for a manifest or blob.
@@ -148,11 +151,15 @@ impl Planner<'_> {
                 }
                 next.push(referrer);
             }
-            for DigestTag { tag, manifest, is_current } in attached.digest_tags {
+            for planned in attached.digest_tags {
+                let is_current = planned.is_current();
+                let DigestTag { tag, manifest, existing } = planned;
                 self.manifest(&manifest, 0).await?;
                 next.push(manifest.descriptor().clone());
                 if !is_current {
-                    self.digest_tags.push(PlannedTag { tag, digest: manifest.digest().clone() });
+                    let before = existing.manifest().map(|found| found.digest().clone());
+                    let digest = manifest.digest().clone();
+                    self.digest_tags.push(PlannedTag { tag, digest, before });
                 }
             }
             subjects.add(&next)?;

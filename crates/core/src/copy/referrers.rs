@@ -63,7 +63,7 @@ impl Run {
                 let (mut next, attached) =
                     try_join!(self.entries(&subject), self.attached_to(&subject.digest))?;
                 let Attached { referrers, digest_tags, left_behind } = attached;
-                tally.leave_behind(left_behind);
+                tally.leave_behind(left_behind)?;
                 next.extend(referrers.iter().cloned());
                 next.extend(digest_tags.iter().map(|tag| tag.manifest.descriptor().clone()));
                 let at_target = Arc::new(AtTarget::new(subject.digest.clone()));
@@ -71,9 +71,10 @@ impl Run {
                     let (run, tally) = (Arc::clone(&self), Arc::clone(&tally));
                     run.referrer(tally, Arc::clone(&at_target), referrer).boxed()
                 });
-                let tags = digest_tags
-                    .into_iter()
-                    .map(|tag| Arc::clone(&self).digest_tag(Arc::clone(&tally), tag).boxed());
+                let tags = digest_tags.into_iter().map(|tag| {
+                    let (run, tally) = (Arc::clone(&self), Arc::clone(&tally));
+                    run.digest_tag(tally, subject.digest.clone(), tag).boxed()
+                });
                 let work: Vec<BoxFuture<'static, Result<()>>> = referrers.chain(tags).collect();
                 run::all_with(JoinSet::new(), work, self.options.parallel.get()).await?;
                 Ok(next.into())
@@ -88,8 +89,7 @@ impl Run {
         tally: Arc<Tally>,
         selection: Selection,
     ) -> Result<()> {
-        tally.leave_behind(self.left_by_selection(&selection).await?);
-        Ok(())
+        tally.leave_behind(self.left_by_selection(&selection).await?)
     }
 
     /// Copies a referrer. A referrer that the target holds but does not list is sent again, because
@@ -110,10 +110,7 @@ impl Run {
         }
         match self.read_referrer(&at_target.subject, &referrer).await? {
             Ok(manifest) => self.once_below(&tally, manifest, Some(holding), 0).await,
-            Err(left) => {
-                tally.leave_behind(vec![left]);
-                Ok(())
-            }
+            Err(left) => tally.leave_behind(vec![left]),
         }
     }
 
@@ -132,16 +129,39 @@ impl Run {
         }
     }
 
-    async fn digest_tag(self: Arc<Self>, tally: Arc<Tally>, tag: DigestTag) -> Result<()> {
-        let DigestTag { tag, manifest, is_current } = tag;
-        if is_current {
+    /// Copies the content of a digest tag, and sets the tag, unless another client has changed it
+    /// since it was examined.
+    async fn digest_tag(
+        self: Arc<Self>,
+        tally: Arc<Tally>,
+        subject: Digest,
+        copied: DigestTag,
+    ) -> Result<()> {
+        let DigestTag { tag, manifest, existing } = &copied;
+        if copied.is_current() {
             self.arrived(&tally, manifest.descriptor(), Presence::Complete);
             return Ok(());
         }
-        self.below(&tally, &manifest, Presence::Absent, 0).await?;
-        self.send_manifest(&manifest, Some(&tag)).await?;
+        self.below(&tally, manifest, Presence::Absent, 0).await?;
+        match self.send_tagged(&tally, manifest, tag, existing.guard().as_ref()).await {
+            // Another copy of the same image may have set the tag.
+            Err(e) if e.kind() == ErrorKind::Conflict => {
+                let found = self.at_target(tag).await?;
+                if found.manifest().is_none_or(|found| found.digest() != manifest.digest()) {
+                    let reason = LeftBehindReason::TargetDiffers;
+                    return tally.leave_behind(vec![LeftBehind::tag(
+                        &subject,
+                        tag.clone(),
+                        reason,
+                    )]);
+                }
+            }
+            sent => {
+                sent?;
+                self.tagged_now(tag, manifest);
+            }
+        }
         self.arrived(&tally, manifest.descriptor(), Presence::Absent);
-        self.tagged_now(&tag, &manifest);
         Ok(())
     }
 }

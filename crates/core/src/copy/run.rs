@@ -16,13 +16,13 @@ use super::plan::{self, TagStep, Walk};
 use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary, LeftBehind, SharedReads};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result, Side};
+use crate::error::{Error, ErrorCode, ErrorKind, Result, Side};
 use crate::graph;
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::select::{Selection, select_platforms};
 use crate::store::{Node, Presence, Source, SourceExt as _, TagState, Target, TargetExt as _};
-use crate::tag_guard::GuardMethod;
+use crate::tag_guard::{GuardMethod, TagGuard};
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
@@ -62,8 +62,19 @@ impl Tally {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(super) fn leave_behind(&self, left: Vec<LeftBehind>) {
-        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+    /// Records content that is not copied.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`LEFT_BEHIND_LIMIT`] entries.
+    pub(super) fn leave_behind(&self, left: Vec<LeftBehind>) -> Result<()> {
+        let mut all = self.left_behind.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(left);
+        if all.len() <= LEFT_BEHIND_LIMIT {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::TooLarge).on(Side::Source).detail(format!(
+            "more than {LEFT_BEHIND_LIMIT} referrers and digest tags are not copied"
+        )))
     }
 
     fn summary(&self, root: &RawManifest, from: &Selection, tag: Option<Tag>) -> CopySummary {
@@ -138,7 +149,7 @@ impl Run {
         self.check_guard(tag.as_ref()).await?;
         let tally = Arc::new(Tally::default());
         let selection = self.root(&selector).await?;
-        let root = selection.manifest.clone();
+        let mut root = selection.manifest.clone();
         let state = self.root_state(&root, tag.as_ref()).await?;
         if let Some(tag) = &tag {
             self.check_own_tag(tag, &root).await?;
@@ -157,6 +168,11 @@ impl Run {
         }
         all(tasks).await?;
         let guard = match &tag {
+            Some(tag) if is_index_of_referrers(tag, &root) => {
+                let (index, guard) = self.add_to_index(&tally, tag, &root).await?;
+                root = index;
+                guard
+            }
             Some(tag) => self.set_tag(&tally, tag, &root, state).await?,
             None => None,
         };
@@ -195,11 +211,7 @@ impl Run {
 
     /// Checks that the target loses no content if a digest tag of a series is set.
     async fn check_own_tag(&self, tag: &Tag, root: &RawManifest) -> Result<()> {
-        if !self.own_tags().contains(tag) {
-            return Ok(());
-        }
-        let existing = self.at_target(tag).await?;
-        if plan::tag_step(root, existing.as_ref())? != TagStep::LeaveBehind {
+        if !self.own_tags().contains(tag) || !self.would_lose(tag, root).await? {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Conflict)
@@ -207,6 +219,13 @@ impl Run {
             .on(Side::Target)
             .detail("the target's manifest has layers that the source's manifest lacks")
             .with_hint("To replace the manifest, copy this tag alone."))
+    }
+
+    /// Returns true if the target's manifest under a digest tag has content that the new manifest
+    /// lacks.
+    pub(super) async fn would_lose(&self, tag: &Tag, new: &RawManifest) -> Result<bool> {
+        let existing = self.at_target(tag).await?;
+        Ok(plan::tag_step(new, existing.manifest())? == TagStep::LeaveBehind)
     }
 
     /// Copies everything below the root and, without a tag, the root.
@@ -234,11 +253,49 @@ impl Run {
         let Some(TagState { is_current, manifest: holding }) = state else { return Ok(None) };
         let guard = match is_current && self.walk(holding) != Walk::Descend {
             true => None,
-            false => self.send_root(root, tag).await?,
+            false => self.send_tagged(tally, root, tag, self.options.guard.as_ref()).await?,
         };
         self.arrived(tally, root.descriptor(), holding);
         self.tagged_now(tag, root);
         Ok(guard)
+    }
+
+    /// Adds the entries of an index of referrers to the index at the target's tag, so that the
+    /// target keeps the referrers that only it has. Returns the index at which the tag then points.
+    ///
+    /// The copy of the referrers may have added the entries already, because a target without the
+    /// referrers API keeps them in this index.
+    async fn add_to_index(
+        &self,
+        tally: &Tally,
+        tag: &Tag,
+        new: &RawManifest,
+    ) -> Result<(RawManifest, Option<GuardMethod>)> {
+        let mut conflict = None;
+        for _ in 0..INDEX_ATTEMPTS {
+            let existing = self.at_target(tag).await?;
+            let index = plan::index_to_send(new, existing.manifest());
+            let index = match (index.map_err(|e| e.on(Side::Target))?, existing.manifest()) {
+                (Some(index), _) => index,
+                (None, held) => {
+                    let index = held.unwrap_or(new).clone();
+                    self.arrived(tally, index.descriptor(), Presence::Complete);
+                    self.tagged_now(tag, &index);
+                    return Ok((index, None));
+                }
+            };
+            match self.send_tagged(tally, &index, tag, existing.guard().as_ref()).await {
+                // Another client changed the index in between.
+                Err(e) if e.kind() == ErrorKind::Conflict => conflict = Some(e),
+                sent => {
+                    let guard = sent?;
+                    self.arrived(tally, index.descriptor(), Presence::Absent);
+                    self.tagged_now(tag, &index);
+                    return Ok((index, guard));
+                }
+            }
+        }
+        Err(conflict.unwrap_or_else(|| Error::new(ErrorKind::Conflict).at(tag)))
     }
 
     pub(super) fn tagged_now(&self, tag: &Tag, root: &RawManifest) {
@@ -278,20 +335,47 @@ impl Run {
         graph::is_blob(&*self.source, listed).await.map_err(|e| e.on(Side::Source))
     }
 
-    pub(super) async fn send_manifest(
-        &self,
-        manifest: &RawManifest,
-        tag: Option<&Tag>,
-    ) -> Result<()> {
-        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
-        self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
+    /// Sends a manifest without a tag.
+    pub(super) async fn send_manifest(&self, tally: &Tally, manifest: &RawManifest) -> Result<()> {
+        let send = || async { self.target.push_manifest(manifest, None).await };
+        self.send_again_with_blobs(tally, manifest, send).await
     }
 
-    /// Sends the root with its tag, if the tag meets the guard of the copy.
-    async fn send_root(&self, root: &RawManifest, tag: &Tag) -> Result<Option<GuardMethod>> {
-        let _permit = self.small_requests.acquire().await.map_err(canceled)?;
-        let sent = self.target.push_tagged(root, tag, self.options.guard.as_ref()).await;
-        sent.map_err(|e| e.on(Side::Target))
+    /// Sends a manifest with a tag, if the tag meets the guard.
+    pub(super) async fn send_tagged(
+        &self,
+        tally: &Tally,
+        manifest: &RawManifest,
+        tag: &Tag,
+        guard: Option<&TagGuard>,
+    ) -> Result<Option<GuardMethod>> {
+        let send = || async { self.target.push_tagged(manifest, tag, guard).await };
+        self.send_again_with_blobs(tally, manifest, send).await
+    }
+
+    /// Sends a manifest. If the target lacks a blob that it had before, sends the blob and the
+    /// manifest again: a registry may delete blobs that no manifest lists yet.
+    async fn send_again_with_blobs<T, Fut>(
+        &self,
+        tally: &Tally,
+        manifest: &RawManifest,
+        send: impl Fn() -> Fut,
+    ) -> Result<T>
+    where
+        Fut: Future<Output = Result<T>>,
+    {
+        let permit = self.small_requests.acquire().await.map_err(canceled)?;
+        let sent = send().await.map_err(|e| e.on(Side::Target));
+        drop(permit);
+        match sent {
+            Err(e) if e.has_code(&ErrorCode::MANIFEST_BLOB_UNKNOWN) => {
+                tracing::debug!(digest = %manifest.digest(), error = %e, "checks the blobs again");
+                self.send_missing_blobs(tally, manifest).await?;
+                let _permit = self.small_requests.acquire().await.map_err(canceled)?;
+                send().await.map_err(|e| e.on(Side::Target))
+            }
+            sent => sent,
+        }
     }
 
     async fn target_tag_state(&self, tag: &Tag, root: &RawManifest) -> Result<TagState> {
@@ -303,6 +387,13 @@ impl Run {
         let _permit = self.small_requests.acquire().await.map_err(canceled)?;
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }
+}
+
+/// Returns true if a tag is that of an index of referrers. Some registries return the subject itself
+/// for such a tag (GitLab).
+fn is_index_of_referrers(tag: &Tag, root: &RawManifest) -> bool {
+    let is_subject = Tag::for_referrers(root.digest()).is_ok_and(|own| own == *tag);
+    tag.is_for_referrers() && root.media_type().is_index() && !is_subject
 }
 
 /// Work that is done once per digest, no matter how many callers request it.
@@ -371,5 +462,9 @@ pub(super) fn canceled(e: tokio::sync::AcquireError) -> Error {
     Error::new(ErrorKind::Canceled).with_source(e)
 }
 
+/// 3 attempts to add entries to an index of referrers that other clients change at the same time.
+const INDEX_ATTEMPTS: usize = 3;
+/// 100,000 entries of content that is not copied, about 20 MiB. A malicious source could list more.
+const LEFT_BEHIND_LIMIT: usize = 100_000;
 /// 1,024 large blobs at a time: more connections than any registry serves.
 pub(super) const PARALLEL_LIMIT: usize = 1024;

@@ -41,11 +41,12 @@ pub struct Referrers(HashMap<Digest, Vec<Descriptor>>);
 
 impl Referrers {
     /// Reads each listed manifest and records its subject. An index may also list documents of
-    /// other kinds, which have no subject. A manifest that cannot be read is an error only if its
-    /// entry has an artifact type, so that a damaged image does not affect the other images.
+    /// other kinds, which have no subject. A manifest that is damaged or missing is an error only if
+    /// its entry has an artifact type, so that a damaged image does not affect the other images.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for an artifact that cannot be read; the errors of `read`.
+    /// [`Invalid`](ErrorKind::Invalid) for a damaged artifact; [`Io`](ErrorKind::Io); the other
+    /// errors of `read` for an artifact.
     pub fn read(
         entries: &[Descriptor],
         read: impl Fn(&Descriptor) -> Result<RawManifest>,
@@ -55,7 +56,7 @@ impl Referrers {
             match read(entry).and_then(|manifest| graph::referrer(&manifest)) {
                 Ok(Some((subject, listed))) => found.0.entry(subject).or_default().push(listed),
                 Ok(None) => {}
-                Err(_) if entry.artifact_type.is_none() => {}
+                Err(e) if entry.artifact_type.is_none() && e.kind() != ErrorKind::Io => {}
                 Err(e) => return Err(e),
             }
         }

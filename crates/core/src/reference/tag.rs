@@ -65,6 +65,12 @@ impl Tag {
         self.0.split_once('.').is_some_and(|(digest, _)| is_digest(digest))
     }
 
+    /// Returns the digest of the manifest to which a [digest tag](Self::is_digest_tag) belongs.
+    pub(crate) fn subject(&self) -> Option<Digest> {
+        let (digest, _) = self.0.split_once('.')?;
+        Digest::parse(&digest.replacen('-', ":", 1)).ok()
+    }
+
     /// Returns true if the tag is that of a [referrers index](Self::for_referrers) of a digest that
     /// was not shortened.
     #[must_use]

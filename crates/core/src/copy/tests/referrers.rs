@@ -4,11 +4,15 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::*;
-use crate::{BlobReader, BlobStream, Page, PageToken, Pages};
+use crate::{
+    BlobBody, BlobReader, BlobStream, MediaType, Node, Page, PageToken, Pages, Presence, Pushed,
+};
 
 #[tokio::test]
 async fn referrers_are_copied_by_default() {
@@ -102,17 +106,17 @@ async fn the_number_of_referrers_is_limited_per_subject() {
     let images = source.manifest(&index.digest.clone().into()).await.unwrap();
     let images = crate::graph::Successors::of(&images).unwrap().manifests;
     for image in &images {
-        for content in 0..600 {
+        for content in 0..50 {
             referrer(&source, image, content).await;
         }
     }
     let target = Memory::new();
     copy(source.clone(), &index, &target).await.unwrap();
     for image in &images {
-        assert_eq!(target.referrers(&image.digest, None).all().await.unwrap().len(), 600);
+        assert_eq!(target.referrers(&image.digest, None).all().await.unwrap().len(), 50);
     }
 
-    for content in 600..1001 {
+    for content in 50..10_001 {
         referrer(&source, &images[0], content).await;
     }
     let e = copy(source, &index, &Memory::new()).await.unwrap_err();
@@ -209,6 +213,164 @@ async fn a_digest_tag_does_not_move_if_the_target_would_lose_a_signature() {
     let expected = [(&sig, Some(ErrorKind::Conflict)), (&tag("v1"), None)];
     assert_eq!(kinds.collect::<Vec<_>>(), expected);
     assert_eq!(target.resolve(&sig.into()).await.unwrap().digest, own.digest);
+}
+
+#[tokio::test]
+async fn an_image_is_not_tagged_if_its_signature_cannot_be_copied() {
+    let (source, index, _) = fixture().await;
+    sign(&source, &index.digest, "sig", &["1"]).await;
+    let payload = Digest::sha256(b"payload");
+    crate::store::Delete::delete_blob(&source, &payload).await.unwrap();
+    let target = Memory::new();
+    let tags = source.tags(None).all().await.unwrap();
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
+    for outcome in copier.copy_tags(tags).await {
+        let error = outcome.result.unwrap_err();
+        assert!(error.to_string().contains(payload.as_str()), "{}: {error}", outcome.tag);
+    }
+    assert!(target.tags(None).all().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_digest_tag_that_another_client_sets_during_the_copy_is_left() {
+    let (source, index, _) = fixture().await;
+    sign(&source, &index.digest, "sig", &["source"]).await;
+    let (target, sig) = (Memory::new(), digest_tag(&index.digest, "sig"));
+    let payload = Digest::sha256(b"payload");
+    for (theirs, left) in [("target", 1), ("source", 0)] {
+        let other = (target.clone(), index.digest.clone());
+        let payload = payload.clone();
+        let copier = Copier::builder(Arc::new(source.clone()), Arc::new(target.clone()))
+            .on_event(move |event| {
+                if matches!(event, CopyEvent::Sent { digest, .. } if *digest == payload) {
+                    let (target, subject) = &other;
+                    sign(target, subject, "sig", &[theirs]).now_or_never().unwrap();
+                }
+            })
+            .build();
+        let summary = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
+        let left_behind =
+            LeftBehind::tag(&index.digest, sig.clone(), LeftBehindReason::TargetDiffers);
+        assert_eq!(summary.left_behind, vec![left_behind; left], "{theirs}");
+        let found = target.manifest(&sig.clone().into()).await.unwrap();
+        assert!(std::str::from_utf8(found.bytes()).unwrap().contains(theirs));
+        crate::store::Delete::delete_manifest(&target, found.digest()).await.unwrap();
+    }
+}
+
+/// Pushes an index under the tag of a referrers index.
+async fn index_of(store: &Memory, subject: &Digest, referrers: &[Descriptor]) -> Descriptor {
+    let tag = Tag::for_referrers(subject).unwrap();
+    Pack::index(referrers.to_vec()).push(store, Some(&tag)).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_index_of_referrers_is_merged_with_that_of_the_target() {
+    let (source, target) = (Memory::new(), Memory::new());
+    let subject = Digest::sha256(b"subject");
+    let artifact = async |store: &Memory, content: &'static str| {
+        let pack = Pack::artifact("text/plain".parse().unwrap()).file("file", content);
+        pack.push(store, None).await.unwrap()
+    };
+    let (ours, theirs) = (artifact(&source, "ours").await, artifact(&target, "theirs").await);
+    index_of(&source, &subject, std::slice::from_ref(&ours)).await;
+    index_of(&target, &subject, std::slice::from_ref(&theirs)).await;
+    let copy = async || {
+        let tags = source.tags(None).all().await.unwrap();
+        let copier = Copier::new(Arc::new(source.clone()), Arc::new(target.clone()));
+        copier.copy_tags(tags).await.remove(0).result.unwrap()
+    };
+    let merged = copy().await.root;
+    let tag = Tag::for_referrers(&subject).unwrap();
+    assert_eq!(target.resolve(&tag.clone().into()).await.unwrap(), merged);
+    let listed = children(&target, &merged).await;
+    assert_eq!(
+        listed.iter().map(|d| &d.digest).collect::<Vec<_>>(),
+        [&theirs.digest, &ours.digest]
+    );
+    target.manifest(&ours.digest.clone().into()).await.unwrap();
+    // There is nothing more to add.
+    let again = copy().await;
+    assert_eq!((again.root, again.stats.manifests_sent), (merged, 0));
+}
+
+/// A target that deletes a blob before the first manifest, as a registry does with blobs that no
+/// manifest lists yet.
+#[derive(Debug)]
+struct Forgetful {
+    memory: Memory,
+    forgets: Mutex<Option<Digest>>,
+}
+
+#[async_trait]
+impl Source for Forgetful {
+    fn name(&self) -> String {
+        self.memory.name()
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        self.memory.manifest(selector).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        self.memory.blob(descriptor).await
+    }
+
+    async fn blob_range(
+        &self,
+        descriptor: &Descriptor,
+        range: std::ops::Range<u64>,
+    ) -> Result<BlobStream> {
+        self.memory.blob_range(descriptor, range).await
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.memory.blob_size(digest).await
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        self.memory.tags(after)
+    }
+
+    fn referrers(&self, subject: &Digest, of: Option<&MediaType>) -> Pages<Descriptor> {
+        self.memory.referrers(subject, of)
+    }
+}
+
+#[async_trait]
+impl Target for Forgetful {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
+        self.memory.holds(node).await
+    }
+
+    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
+        self.memory.push_blob(descriptor, body).await
+    }
+
+    async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let forgets = self.forgets.lock().unwrap().take();
+        let Some(digest) = forgets else { return self.memory.push_manifest(manifest, tag).await };
+        crate::store::Delete::delete_blob(&self.memory, &digest).await?;
+        let (code, message) = (crate::ErrorCode::MANIFEST_BLOB_UNKNOWN, String::new());
+        let unknown = crate::RegistryError { code, message, detail: serde_json::Value::Null };
+        Err(Error::new(ErrorKind::NotFound).with_registry_errors(vec![unknown]))
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_the_target_lost_is_sent_again() {
+    let source = Memory::new();
+    let pack = Pack::artifact("text/plain".parse().unwrap()).file("one", "1").file("two", "2");
+    pack.push(&source, Some(&tag("v1"))).await.unwrap();
+    let (memory, lost) = (Memory::new(), Digest::sha256(b"2"));
+    let forgets = Mutex::new(Some(lost.clone()));
+    let target = Forgetful { memory: memory.clone(), forgets };
+    let copier = Copier::new(Arc::new(source), Arc::new(target));
+    let summary = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
+    // The two files, the empty config, and the lost file again.
+    assert_eq!(summary.stats.blobs_sent, 4);
+    assert_eq!(memory.blob_size(&lost).await.unwrap(), Some(1));
+    memory.resolve(&tag("v1").into()).await.unwrap();
 }
 
 #[tokio::test]
