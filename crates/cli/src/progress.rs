@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use longshore::{CopyEvent, CopyObserver, Descriptor, Digest, EscapedText, Progress};
+use longshore::{CopyEvent, CopyObserver, Descriptor, Digest, EscapedText, Progress, Pushed};
 
 use crate::message::{LiveBars, say};
 use crate::output::size;
@@ -75,39 +75,66 @@ impl Single {
     }
 }
 
-/// Returns a listener for one blob of unknown size and digest, which is shown as `name`.
-pub(crate) fn unsized_blob(
+/// Progress of a single blob whose digest is not known yet, shown with a name.
+pub(crate) struct Named {
     style: Style,
-    name: &'static str,
-) -> Box<dyn FnMut(Progress) + Send + 'static> {
-    match style {
-        Style::Quiet => Box::new(|_| {}),
-        Style::Events => Box::new(move |progress| {
-            let (bytes, done) = (progress.chunk, progress.done);
-            let event = serde_json::json!({
-                "event": "progress", "name": name, "bytes": bytes, "done": done
-            });
-            say(event);
-        }),
-        Style::Auto if std::io::stderr().is_terminal() => {
+    name: String,
+    /// The bar, on a terminal.
+    bar: Option<(LiveBars, ProgressBar)>,
+}
+
+impl Named {
+    pub(crate) fn begin(style: Style, name: &str) -> Self {
+        let is_live = style == Style::Auto && std::io::stderr().is_terminal();
+        let bar = is_live.then(|| {
             let template = "{prefix} {spinner} {binary_bytes:>11}";
             let style = ProgressStyle::with_template(template);
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let prefix = EscapedText(name).to_string();
             let bars = LiveBars::new();
-            let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(name));
-            Box::new(move |progress| {
-                let _live = &bars;
-                bar.set_position(progress.done);
-            })
+            let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(prefix));
+            (bars, bar)
+        });
+        Self { style, name: name.to_owned(), bar }
+    }
+
+    /// Returns a listener for the blob's progress.
+    pub(crate) fn listener(&self) -> Box<dyn Fn(Progress) + Send + Sync + 'static> {
+        let name = self.name.clone();
+        match (self.style, &self.bar) {
+            (Style::Quiet, _) => Box::new(|_| {}),
+            (Style::Events, _) => Box::new(move |progress| {
+                let (bytes, done) = (progress.chunk, progress.done);
+                let event = serde_json::json!({
+                    "event": "progress", "name": name, "bytes": bytes, "done": done
+                });
+                say(EscapedText(&event.to_string()).in_json());
+            }),
+            (Style::Auto, Some((_, bar))) => {
+                let bar = bar.clone();
+                Box::new(move |progress| bar.set_position(progress.done))
+            }
+            (Style::Auto, None) => {
+                let last = Mutex::new(Instant::now());
+                Box::new(move |progress| {
+                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    if last.elapsed() >= PAUSE {
+                        *last = Instant::now();
+                        say(format_args!("read {} of {}", size(progress.done), EscapedText(&name)));
+                    }
+                })
+            }
         }
-        Style::Auto => {
-            let mut last = Instant::now();
-            Box::new(move |progress| {
-                if last.elapsed() >= PAUSE {
-                    last = Instant::now();
-                    say(format_args!("read {} of {name}", size(progress.done)));
-                }
-            })
+    }
+
+    /// Reports the events of the blob, now that its digest is known.
+    pub(crate) fn end(self, blob: &Descriptor, pushed: Pushed) {
+        if self.style == Style::Events {
+            let single = Single::begin(self.style, blob.clone());
+            match pushed {
+                Pushed::Existing => single.skipped(),
+                _ => single.done(),
+            }
         }
     }
 }

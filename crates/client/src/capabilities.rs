@@ -4,6 +4,7 @@
 //! there, so that later processes need not determine them again.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,12 +16,14 @@ use crate::bounded::BoundedCache;
 use crate::config::UploadMethod;
 
 /// What is known about a registry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) capabilities: Capabilities,
-    /// The upload method that the registry accepted after it refused another method. It is not
-    /// stored, because the refusal may be temporary.
+    /// The upload method that the registry accepted after it refused another method. Only a chunk
+    /// size is stored, because another refusal may be temporary.
     pub(crate) upload_method: Option<UploadMethod>,
+    /// True if the registry refused a `PATCH` with the whole content.
+    pub(crate) refuses_streams: bool,
     /// True once a client began the request that determines `self_mount`.
     pub(crate) self_mount_probed: bool,
     /// True if a download in parts over several connections was not faster.
@@ -31,7 +34,7 @@ pub(crate) struct Known {
 }
 
 /// What a registry supports. `None` means that no reply has shown it yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Capabilities {
     /// True if the registry stores the content of a single `POST`.
@@ -41,6 +44,23 @@ pub(crate) struct Capabilities {
     pub(crate) self_mount: Option<bool>,
     /// True if the registry lists referrers.
     pub(crate) lists_referrers: Option<bool>,
+    /// True if the registry deletes tags.
+    pub(crate) deletes_tags: Option<bool>,
+    /// The chunk size that the registry accepted after it refused a whole blob in one request.
+    pub(crate) chunk_size: Option<NonZeroU64>,
+    /// The registry's challenge to requests without credentials.
+    pub(crate) challenge: Option<KnownChallenge>,
+}
+
+/// A challenge of a registry, without the scopes, which belong to a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownChallenge {
+    /// The token service's URL, as in the challenge.
+    pub(crate) realm: Option<String>,
+    /// The name that the token service uses for the registry.
+    pub(crate) service: Option<String>,
+    /// True if the registry accepts Basic.
+    pub(crate) basic: bool,
 }
 
 /// The capabilities of all registries of a client.
@@ -71,14 +91,14 @@ impl CapabilityCache {
     ) -> R {
         let load = || self.load(registry);
         let (is_changed, result) = self.known.update(registry.clone(), load, |known| {
-            let before = known.capabilities;
+            let before = known.capabilities.clone();
             let result = change(known);
             (known.capabilities != before, result)
         });
         if is_changed && let Some(path) = self.path(registry) {
             // The latest capabilities are stored, even if another thread changed them later.
             let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = store(&path, self.of(registry).capabilities) {
+            if let Err(error) = store(&path, &self.of(registry).capabilities) {
                 // The file only saves requests, so a failure is no error.
                 tracing::debug!(path = %path.display(), %error, "capabilities are not stored");
             }
@@ -111,6 +131,11 @@ struct Document {
 
 /// Reads a file. A file of another version, a damaged file or an old one counts as missing.
 fn load(path: &Path) -> Option<Capabilities> {
+    // The file names the service that gets the credentials.
+    if !blob_file::is_private(path) {
+        tracing::debug!(path = %path.display(), "another user can change the file, so it is not used");
+        return None;
+    }
     let written = fs::metadata(path).ok()?.modified().ok()?;
     // A time in the future is wrong.
     if written.elapsed().map_or(true, |age| age > LIFETIME) {
@@ -122,15 +147,15 @@ fn load(path: &Path) -> Option<Capabilities> {
 }
 
 /// Replaces a file as a whole, so that other processes never read a part of it.
-fn store(path: &Path, capabilities: Capabilities) -> Result<()> {
+fn store(path: &Path, capabilities: &Capabilities) -> Result<()> {
     // A registry that lists no referrers today may be upgraded, and a wrong value would write indexes
     // of referrers to it.
     let lists_referrers = capabilities.lists_referrers.filter(|lists| *lists);
-    let capabilities = Capabilities { lists_referrers, ..capabilities };
+    let capabilities = Capabilities { lists_referrers, ..capabilities.clone() };
     let document = Document { version: VERSION, capabilities };
     let json = serde_json::to_vec(&document).map_err(|e| Error::io(path, e.into()))?;
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|e| Error::io(path, e))?;
+        blob_file::create_private_folder(folder)?;
     }
     blob_file::replace_now(path, &json)
 }
@@ -139,8 +164,8 @@ fn store(path: &Path, capabilities: Capabilities) -> Result<()> {
 const VERSION: u32 = 1;
 /// 7 days after the last change: a registry may be replaced or reconfigured.
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// 4 KiB: a file has about 100 bytes.
-const SIZE_LIMIT: usize = 4 << 10;
+/// 64 KiB: a file has a few hundred bytes, and a challenge at most 16 KiB.
+const SIZE_LIMIT: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -37,7 +37,7 @@
 //! let notes = format!("{}/notes", registry.address()).parse()?;
 //! let repository = Client::new().repository(&notes);
 //! let pack = Pack::artifact("application/vnd.example.notes".parse()?);
-//! let pack = pack.file_at(&path, "text/plain".parse()?).await?;
+//! let pack = pack.file_at(&path, "text/plain".parse()?)?;
 //! println!("{}", pack.push(&repository, Some(&Tag::parse("v1")?)).await?.digest);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -154,13 +154,13 @@ pub use longshore_core::{
     Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
     CHUNK_SIZE, CONFIG_LIMIT, CachedListing, ContainerConfig, Copier, CopierBuilder, CopyEvent,
     CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary, Defaults, Delete, DeleteResult,
-    Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, EscapedText, Filter, Folders,
-    GuardMethod, History, HistoryStep, Image, ImageConfig, ImageLayer, ImageManifest, Index,
-    Layout, LeftBehind, LeftBehindReason, MANIFEST_LIMIT, Manifest, ManifestReference, MediaType,
-    Memory, Namespaces, Node, Pack, Page, PageToken, Pages, ParseError, Placed, PlannedAction,
-    PlannedStep, PlannedTag, Platform, Presence, Progress, Pushed, RawManifest, Reference,
-    ReferrerSelection, RegistryError, RegistryName, Repository, RepositoryName, Result, RootFs,
-    Schema1, Schema1History, Schema1Layer, Selection, SharedReads, Side, Source, SourceExt,
+    Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, EscapedText, FileBody, Filter,
+    Folders, GuardMethod, History, HistoryStep, Image, ImageConfig, ImageLayer, ImageManifest,
+    Index, Layout, LeftBehind, LeftBehindReason, MANIFEST_LIMIT, Manifest, ManifestReference,
+    MediaType, Memory, Namespaces, Node, Pack, Page, PageToken, Pages, ParseError, Placed,
+    PlannedAction, PlannedStep, PlannedTag, Platform, Presence, Progress, Pushed, RawManifest,
+    Reference, ReferrerSelection, RegistryError, RegistryName, Repository, RepositoryName, Result,
+    RootFs, Schema1, Schema1History, Schema1Layer, Selection, SharedReads, Side, Source, SourceExt,
     StreamDigest, Tag, TagGuard, TagOrDigest, TagOutcome, TagState, Target, TargetExt, UntagMethod,
     Verifier, add_tags, blob_file, canonical_json, delete_with_tags, graph, json_field, list_files,
     list_images, place_files, pull_files, run_blocking, select_image, select_platforms,

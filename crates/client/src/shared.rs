@@ -3,8 +3,10 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use longshore_core::RegistryName;
 use tokio::sync::Semaphore;
 
+use crate::bounded::BoundedCache;
 use crate::capabilities::CapabilityCache;
 use crate::config::UploadMethod;
 use crate::upload_records::UploadRecords;
@@ -14,8 +16,10 @@ use crate::upload_records::UploadRecords;
 pub(crate) struct Shared {
     pub(crate) page_size: Option<NonZeroUsize>,
     pub(crate) upload_method: UploadMethod,
-    pub(crate) capabilities: CapabilityCache,
+    pub(crate) capabilities: Arc<CapabilityCache>,
     pub(crate) uploads: UploadRecords,
+    /// For each registry, the lock that a push holds while it determines what the registry supports.
+    pub(crate) first_contacts: BoundedCache<RegistryName, Arc<tokio::sync::Mutex<()>>>,
     /// Counts the downloads in progress: each of them has a clone.
     pub(crate) downloads: Arc<()>,
     /// The permits to keep parts of blobs in memory.
@@ -30,7 +34,7 @@ impl Shared {
     pub(crate) fn new(
         page_size: Option<NonZeroUsize>,
         upload_method: UploadMethod,
-        capabilities: CapabilityCache,
+        capabilities: Arc<CapabilityCache>,
         uploads: UploadRecords,
     ) -> Self {
         let (referrers_index, referrers_probe) = Default::default();
@@ -39,6 +43,7 @@ impl Shared {
             upload_method,
             capabilities,
             uploads,
+            first_contacts: BoundedCache::default(),
             downloads: Arc::default(),
             parts: Arc::new(Semaphore::new(PARTS)),
             referrers_index,

@@ -73,7 +73,7 @@ mod untag;
 pub mod wait;
 
 pub use annotations::Annotations;
-pub use blob::{BlobBody, BlobReader, BlobStream, CHUNK_SIZE, Progress, StreamDigest};
+pub use blob::{BlobBody, BlobReader, BlobStream, CHUNK_SIZE, FileBody, Progress, StreamDigest};
 pub use cached_listing::CachedListing;
 pub use copy::{
     Copier, CopierBuilder, CopyEvent, CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary,

@@ -4,12 +4,11 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use bytes::Bytes;
-use futures_util::{TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Map;
 
 use crate::annotations::Annotations;
-use crate::blob::BlobBody;
-use crate::blob_file;
+use crate::blob::{BlobBody, FileBody};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -41,6 +40,8 @@ pub struct Pack {
     annotations: Annotations,
     subject: Option<Descriptor>,
     blobs: Vec<(Descriptor, BlobBody)>,
+    /// The layers whose digest is computed when they are pushed, each with its position.
+    files: Vec<(usize, FileBody)>,
     /// The blobs that the target must already hold.
     held: Vec<Descriptor>,
 }
@@ -81,8 +82,8 @@ impl Pack {
     }
 
     fn of(document: Document, blobs: Vec<(Descriptor, BlobBody)>) -> Self {
-        let (annotations, held) = (Annotations::default(), Vec::new());
-        Self { document, annotations, subject: None, blobs, held }
+        let (annotations, files, held) = Default::default();
+        Self { document, annotations, subject: None, blobs, files, held }
     }
 
     /// Starts to build an image, or an artifact in the format of an image, with a config that
@@ -122,15 +123,6 @@ impl Pack {
         self
     }
 
-    /// Returns the layers that were added so far.
-    #[must_use]
-    pub fn layers(&self) -> &[Descriptor] {
-        match &self.document {
-            Document::Image { layers, .. } => layers,
-            _ => &[],
-        }
-    }
-
     /// Adds a small file as a layer, titled with its name.
     pub fn file(self, name: &str, content: impl Into<Bytes>) -> Self {
         let content = content.into();
@@ -139,19 +131,24 @@ impl Pack {
         self.layer(descriptor, content.into())
     }
 
-    /// Adds a file of any size as a layer, titled with its file name. Reads the file immediately to
-    /// compute its digest, and again when the layer is pushed.
+    /// Adds a file of any size as a layer, titled with its file name. The file is read when the
+    /// layer is pushed. Has no effect on an index.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if the file cannot be read; [`Invalid`](ErrorKind::Invalid) if the
-    /// path has no file name, or a name that is not valid UTF-8.
-    pub async fn file_at(self, path: &Path, media_type: MediaType) -> Result<Self> {
+    /// [`Invalid`](ErrorKind::Invalid) if the path has no file name, or a name that is not valid
+    /// UTF-8.
+    pub fn file_at(mut self, path: &Path, media_type: MediaType) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file with a name")
         })?;
-        let mut descriptor = blob_file::describe(path, media_type, None).await?;
-        descriptor.annotations.insert(Annotations::TITLE, name);
-        Ok(self.layer(descriptor, BlobBody::file(path)))
+        if let Document::Image { layers, .. } = &mut self.document {
+            // The push replaces the digest and the size.
+            let mut layer = Descriptor::from_bytes(media_type.clone(), b"");
+            layer.annotations.insert(Annotations::TITLE, name);
+            self.files.push((layers.len(), FileBody::new(path, media_type)));
+            layers.push(layer);
+        }
+        Ok(self)
     }
 
     /// Adds an annotation to the manifest.
@@ -174,14 +171,17 @@ impl Pack {
     /// does not hold an [existing layer](Self::existing_layer) of this size, in which case nothing
     /// is pushed; the errors of the target.
     pub async fn push(
-        self,
+        mut self,
         target: &(impl Target + ?Sized),
         tag: Option<&Tag>,
     ) -> Result<Descriptor> {
-        let manifest = self.manifest()?;
+        // Refuses a manifest that cannot be written before anything is pushed.
+        self.manifest()?;
         for descriptor in &self.held {
             check_held(target, descriptor).await?;
         }
+        self.push_files(target).await?;
+        let manifest = self.manifest()?;
         let mut met = HashSet::new();
         let blobs = self.blobs.into_iter().filter(|(blob, _)| met.insert(blob.digest.clone()));
         stream::iter(blobs.map(Ok))
@@ -191,6 +191,22 @@ impl Pack {
             .await?;
         target.push_manifest(&manifest, tag).await?;
         Ok(manifest.descriptor().clone())
+    }
+
+    /// Pushes the files, and completes the descriptors of their layers.
+    async fn push_files(&mut self, target: &(impl Target + ?Sized)) -> Result<()> {
+        let pushed: Vec<(usize, Descriptor)> = stream::iter(std::mem::take(&mut self.files))
+            .map(async |(at, file)| target.push_file(&file).await.map(|(file, _)| (at, file)))
+            .buffer_unordered(PARALLEL)
+            .try_collect()
+            .await?;
+        if let Document::Image { layers, .. } = &mut self.document {
+            for (at, file) in pushed {
+                let annotations = std::mem::take(&mut layers[at].annotations);
+                layers[at] = Descriptor { annotations, ..file };
+            }
+        }
+        Ok(())
     }
 
     fn manifest(&self) -> Result<RawManifest> {

@@ -5,13 +5,12 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::blob::{BlobBody, BlobReader, BlobStream};
-use crate::blob_file::{self, Spooled};
+use crate::blob::{BlobBody, BlobReader, BlobStream, FileBody};
+use crate::blob_file::Spooled;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -183,6 +182,22 @@ pub trait Target: Source {
         let spooled = Spooled::write(stream, digest).await?;
         self.push_blob(spooled.descriptor(), BlobBody::file(spooled.path())).await?;
         Ok(spooled.descriptor().clone())
+    }
+
+    /// Writes a file as a blob, unless the store has the blob. Returns its descriptor, and how the
+    /// store obtained the blob.
+    ///
+    /// By default, the file is read once to compute its digest, and once to be written. A registry
+    /// receives a large file while the digest is computed.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if the file cannot be read;
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if it has another digest than
+    /// [expected](FileBody::expect); the errors of [`push_blob`](Self::push_blob).
+    async fn push_file(&self, file: &FileBody) -> Result<(Descriptor, Pushed)> {
+        let descriptor = file.describe().await?;
+        let pushed = self.check_then_push(&descriptor, file.body()).await?;
+        Ok((descriptor, pushed))
     }
 
     /// Writes the exact bytes of a manifest, and points `tag` at the manifest, if a tag is given.
@@ -374,24 +389,6 @@ pub trait TargetExt: Target {
         async move {
             let descriptor = Descriptor::from_bytes(media_type, &content);
             self.push_blob(&descriptor, content.into()).await?;
-            Ok(descriptor)
-        }
-    }
-
-    /// Writes a file as a blob, and returns its descriptor. The file is read once to compute its
-    /// digest, and once to be sent.
-    ///
-    /// # Errors
-    /// The errors of [`push_blob`](Target::push_blob); [`Io`](ErrorKind::Io) if the file cannot be
-    /// read.
-    fn push_file(
-        &self,
-        media_type: MediaType,
-        path: &Path,
-    ) -> impl Future<Output = Result<Descriptor>> + Send {
-        async move {
-            let descriptor = blob_file::describe(path, media_type, None).await?;
-            self.push_blob(&descriptor, BlobBody::file(path)).await?;
             Ok(descriptor)
         }
     }

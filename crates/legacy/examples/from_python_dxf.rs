@@ -7,7 +7,7 @@
 use std::io::{Read as _, Write};
 
 use longshore::{
-    BlobBody, Client, Descriptor, Manifest, MediaType, MemoryCredentials, Pack, Pushed,
+    BlobBody, Client, Descriptor, FileBody, Manifest, MediaType, MemoryCredentials, Pack, Pushed,
     RegistryName, Secret, Tag, blocking,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let dxf = client.repository(&format!("{registry}/fred/datalogger").parse()?);
 
     // dgst = dxf.push_blob('logger.dat')
-    let dgst = dxf.push_file(MediaType::OCTET_STREAM, &logger)?;
+    let (dgst, _) = dxf.push_file(&FileBody::new(&logger, MediaType::OCTET_STREAM))?;
     writeln!(out, "blob: {} bytes", dgst.size)?;
     // dxf.blob_size(dgst)
     writeln!(out, "size: {:?}", dxf.blob_size(&dgst.digest)?)?;
@@ -40,8 +40,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // dxf.set_alias('may15-readings', dgst)
     let readings: Tag = "may15-readings".parse()?;
     let pack = Pack::artifact("application/vnd.example.readings".parse()?);
-    let pack = blocking::file_at(pack, &logger, MediaType::OCTET_STREAM)?;
-    dxf.push_pack(pack, Some(&readings))?;
+    dxf.push_pack(pack.file_at(&logger, MediaType::OCTET_STREAM)?, Some(&readings))?;
 
     // assert dxf.get_alias('may15-readings') == [dgst]
     let layers = layers(&dxf, &readings)?;

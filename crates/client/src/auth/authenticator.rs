@@ -18,6 +18,7 @@ use super::token::Token;
 use super::token_cache::{Preset, TokenCache};
 use super::token_service::{self, TokenRequest};
 use super::{Access, Setup};
+use crate::capabilities::CapabilityCache;
 use crate::config::Config;
 use crate::credentials::{Credential, CredentialStore, InsecureUse, Secret};
 use crate::origin::Origin;
@@ -28,6 +29,7 @@ pub(crate) struct Authenticator {
     transport: Arc<dyn Transport>,
     store: Arc<dyn CredentialStore>,
     config: Arc<Config>,
+    known: Arc<CapabilityCache>,
     settings: Authentication,
     cache: Mutex<TokenCache>,
     /// The lock that allows one lookup in the store at a time, because the store may prompt the
@@ -46,6 +48,7 @@ impl Authenticator {
             transport,
             store: Arc::clone(&setup.credentials),
             config: Arc::clone(&setup.config),
+            known: Arc::clone(&setup.known),
             settings,
             cache: Mutex::new(TokenCache::new(presets)),
             lookup_lock: tokio::sync::Mutex::default(),
@@ -94,6 +97,11 @@ impl Authenticator {
         };
         let credential = self.credential(access).await?;
         match self.header(access, &method, &credential, &wanted).await {
+            // The registry may use another token service by now, which its challenge names.
+            Err(error) if self.forget_remembered(access) => {
+                tracing::debug!(error = %error.into_error(), "the remembered challenge is dropped");
+                Ok(None)
+            }
             Err(refusal) if self.may_have_expired(&credential, &refusal) => {
                 match self.credential(access).await? {
                     same if same == credential => Err(refusal),
@@ -147,11 +155,38 @@ impl Authenticator {
         let mut cache = self.cache();
         if let (Some(Method::Bearer(before)), Method::Bearer(now)) = (&cache.method, &method)
             && Origin::of(&before.realm) != Origin::of(&now.realm)
+            && !cache.is_remembered
         {
             return Err(unusable("the registry now names a different token service"));
         }
-        cache.method = Some(method);
+        (cache.method, cache.is_remembered) = (Some(method), false);
+        drop(cache);
+        let challenge = Challenge::remember(&challenges);
+        self.known.update(&access.registry, |known| known.capabilities.challenge = challenge);
         Ok(scopes)
+    }
+
+    /// Returns the method that an earlier client learned, if it is still usable.
+    fn remembered(&self, access: &Access) -> Option<Method> {
+        let challenges =
+            Challenge::remembered(self.known.of(&access.registry).capabilities.challenge?);
+        let (method, _) = choose(&challenges, &access.root, &self.settings).ok()?;
+        let mut cache = self.cache();
+        (cache.method, cache.is_remembered) = (Some(method.clone()), true);
+        Some(method)
+    }
+
+    /// Drops a method that an earlier client learned, and that this client has not confirmed. Returns
+    /// false if there is none.
+    fn forget_remembered(&self, access: &Access) -> bool {
+        let mut cache = self.cache();
+        if !std::mem::take(&mut cache.is_remembered) {
+            return false;
+        }
+        cache.method = None;
+        drop(cache);
+        self.known.update(&access.registry, |known| known.capabilities.challenge = None);
+        true
     }
 
     /// Sends `GET /v2/`, and learns the authentication method if the reply is a 401.
@@ -278,7 +313,7 @@ impl Authenticator {
             return Ok(Some(method));
         }
         match self.settings.opening {
-            InitialAuth::Anonymous => Ok(None),
+            InitialAuth::Anonymous => Ok(self.remembered(access)),
             InitialAuth::Basic => Ok(Some(Method::Basic)),
             InitialAuth::Probe if self.cache().probed => Ok(None),
             InitialAuth::Probe => {

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
 use super::scope::Scopes;
+use crate::capabilities::KnownChallenge;
 
 /// An authentication scheme that a server offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,28 @@ impl Challenge {
             }
         }
         Ok(challenges)
+    }
+
+    /// Returns the parts of a registry's challenges that later clients can use.
+    pub(crate) fn remember(challenges: &[Self]) -> Option<KnownChallenge> {
+        let bearer = challenges.iter().find_map(|challenge| match challenge {
+            Self::Bearer(bearer) => Some(bearer),
+            _ => None,
+        });
+        let basic = challenges.contains(&Self::Basic);
+        (basic || bearer.is_some()).then(|| KnownChallenge {
+            realm: bearer.map(|bearer| bearer.realm.clone()),
+            service: bearer.and_then(|bearer| bearer.service.clone()),
+            basic,
+        })
+    }
+
+    /// Returns the challenges that an earlier client received.
+    pub(crate) fn remembered(known: KnownChallenge) -> Vec<Self> {
+        let KnownChallenge { realm, service, basic } = known;
+        let scopes = Scopes::default();
+        let bearer = realm.map(|realm| Self::Bearer(Bearer { realm, service, scopes }));
+        bearer.into_iter().chain(basic.then_some(Self::Basic)).collect()
     }
 }
 

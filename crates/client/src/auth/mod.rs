@@ -38,6 +38,7 @@ pub(crate) use self::secret_policy::Danger;
 pub use self::token::Token;
 use self::token_cache::Preset;
 use crate::bounded::BoundedCache;
+use crate::capabilities::CapabilityCache;
 use crate::config::Config;
 use crate::credentials::{Credential, CredentialStore, Secret};
 use crate::origin::Origin;
@@ -66,6 +67,8 @@ pub(crate) struct Setup {
     pub(crate) credentials: Arc<dyn CredentialStore>,
     pub(crate) policies: Policies,
     pub(crate) presets: Vec<PresetToken>,
+    /// What earlier requests have shown about registries, such as their challenges.
+    pub(crate) known: Arc<CapabilityCache>,
 }
 
 /// A token that the caller presets for a registry, for one scope or for all scopes.

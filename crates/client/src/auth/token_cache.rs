@@ -19,6 +19,8 @@ use crate::credentials::{Credential, Secret};
 /// The authentication state of one registry.
 pub(super) struct TokenCache {
     pub(super) method: Option<Method>,
+    /// True if an earlier client learned the method, and the registry has not confirmed it.
+    pub(super) is_remembered: bool,
     /// Basic replaces a failed token service until this time.
     pub(super) basic_until: Option<Instant>,
     /// True after the first probe for a challenge, or after the first 403 to an anonymous request.
@@ -82,6 +84,7 @@ impl TokenCache {
     pub(super) fn new(presets: Vec<Preset>) -> Self {
         Self {
             method: None,
+            is_remembered: false,
             basic_until: None,
             probed: false,
             presets,

@@ -74,7 +74,7 @@ pub use credentials::CredentialStore;
 pub use listing::{CachedListing, Listing};
 pub use remote::Upload;
 pub use runtime::wait;
-pub use store::{Store, file_at};
+pub use store::Store;
 pub use stores::{Copier, Stores};
 
 /// A repository at a registry, with blocking operations.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, DeleteResult, Descriptor, Digest, GuardMethod, Image, Layout, MediaType,
-    Node, Pack, Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Selection,
-    Source, SourceExt, Tag, TagGuard, TagOrDigest, TagState, Target, TargetExt, UntagMethod,
-    add_tags, blob_file, delete_with_tags, list_images, pull_files, select_image, select_platforms,
-    tags_for_digest, untag,
+    BlobBody, Delete, DeleteResult, Descriptor, Digest, FileBody, GuardMethod, Image, Layout,
+    MediaType, Node, Pack, Placed, Platform, Presence, Pushed, RawManifest, Repository, Result,
+    Selection, Source, SourceExt, Tag, TagGuard, TagOrDigest, TagState, Target, TargetExt,
+    UntagMethod, add_tags, blob_file, delete_with_tags, list_images, pull_files, select_image,
+    select_platforms, tags_for_digest, untag,
 };
 #[cfg(feature = "archive")]
 use longshore_image::{UnpackLimits, unpack};
@@ -181,9 +181,6 @@ impl<S: Target + ?Sized> Store<S> {
             media_type: MediaType,
             content: impl Into<Bytes>,
         ) -> Result<Descriptor>;
-        /// Writes a file as a blob, and returns its descriptor. The file is read twice: once for
-        /// its digest, and once for its content.
-        pub fn push_file(&self, media_type: MediaType, path: &Path) -> Result<Descriptor>;
     }
 
     forward! { Target:
@@ -214,6 +211,9 @@ impl<S: Target + ?Sized> Store<S> {
             reader: impl Read + Send + 'static,
             digest: Option<&Digest>,
         ) -> Result<Descriptor> = push_stream(stream(reader), digest);
+        /// Writes a file as a blob, unless the store has the blob. Returns its descriptor, and how
+        /// the store obtained the blob.
+        pub fn push_file(&self, file: &FileBody) -> Result<(Descriptor, Pushed)>;
         /// Writes a manifest's exact bytes, and points `tag` at it, if given.
         pub fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
         /// Writes a manifest's exact bytes, and points `tag` at it if the tag meets `guard`.
@@ -305,9 +305,4 @@ impl<S: fmt::Debug + ?Sized> fmt::Debug for Store<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }
-}
-
-forward! { Pack:
-    /// Adds a file of any size to a pack, as a layer titled with its file name.
-    pub fn file_at(pack: Pack, path: &Path, media_type: MediaType) -> Result<Pack>;
 }

@@ -206,9 +206,10 @@ impl ClientBuilder {
         let config = Arc::new(config);
         let limits = Arc::clone(&config.limits);
         let recorder = Recorder::new(self.observer);
-        let hosts =
-            Hosts::new(Setup { config, credentials, policies, presets }, transport, recorder);
-        let capabilities = CapabilityCache::new(self.cache_folder);
+        let capabilities = Arc::new(CapabilityCache::new(self.cache_folder));
+        let known = Arc::clone(&capabilities);
+        let setup = Setup { config, credentials, policies, presets, known };
+        let hosts = Hosts::new(setup, transport, recorder);
         let uploads = UploadRecords::new(self.state_folder);
         let shared = Shared::new(self.page_size, self.upload_method, capabilities, uploads);
         Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }

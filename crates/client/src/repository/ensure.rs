@@ -4,8 +4,12 @@
 //! the content.
 
 use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_core::{BlobBody, Descriptor, Pushed, Result};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 
 use super::RemoteRepository;
 use super::mount::SelfMount;
@@ -39,7 +43,7 @@ struct Blob {
 }
 
 /// Chooses the first request for a blob.
-fn first(blob: Blob, method: UploadMethod, known: Capabilities) -> First {
+fn first(blob: Blob, method: UploadMethod, known: &Capabilities) -> First {
     // zot refuses an empty single request.
     let is_small = (1..=SINGLE_POST_LIMIT).contains(&blob.size) && blob.replayable;
     match method {
@@ -69,7 +73,8 @@ pub(super) async fn ensure(
         can_be_mounted: body.origin().is_some_and(|from| from.registry() == here),
     };
     let method = repository.upload_method();
-    let pushed = match first(blob, method, repository.known().capabilities) {
+    let _first_contact = first_contact(repository, blob, method).await;
+    let pushed = match first(blob, method, &repository.known().capabilities) {
         First::Post => post(repository, descriptor, body).await?,
         First::Head => check_then_push(repository, descriptor, body).await?,
         First::SelfMount => match repository.mount_from_itself(descriptor).await? {
@@ -88,6 +93,32 @@ pub(super) async fn ensure(
         probe(repository, descriptor).await;
     }
     Ok(pushed)
+}
+
+/// At the first contact with a registry, lets the push of a small blob determine what the registry
+/// supports, while larger blobs wait for it. Larger blobs then need no `HEAD`.
+///
+/// The caller holds the result until the end of its push.
+async fn first_contact(
+    repository: &RemoteRepository,
+    blob: Blob,
+    method: UploadMethod,
+) -> Option<OwnedMutexGuard<()>> {
+    let known = repository.known();
+    if known.capabilities.self_mount.is_some() || method != UploadMethod::PostThenPut {
+        return None;
+    }
+    let registry = repository.repository().registry().clone();
+    let contact = repository.shared().first_contacts.get_or_insert_with(registry, Arc::default);
+    match first(blob, method, &known.capabilities) {
+        First::Post if !known.self_mount_probed => contact.try_lock_owned().ok(),
+        First::Head if blob.has_content && !blob.can_be_mounted => {
+            // The wait saves one request, so it must not be long.
+            drop(timeout(CONTACT_WAIT, contact.lock()).await);
+            None
+        }
+        _ => None,
+    }
 }
 
 /// Sends a small blob in a single `POST`. If the registry does not store it, sends it as any other
@@ -163,6 +194,8 @@ async fn probe(repository: &RemoteRepository, descriptor: &Descriptor) {
     repository.learn(|known| known.capabilities.self_mount = Some(supported));
 }
 
+/// 2 s: about the time of two requests to a slow registry.
+const CONTACT_WAIT: Duration = Duration::from_secs(2);
 /// 64 KiB: the content that is wasted if the registry ignores the body of a `POST`, or has the blob.
 const SINGLE_POST_LIMIT: u64 = 64 << 10;
 
@@ -198,7 +231,7 @@ mod tests {
             (small, UploadMethod::SinglePost, known(yes, yes), First::Head),
             (large, UploadMethod::Chunked(NonZeroU64::MIN), known(yes, yes), First::Head),
         ] {
-            assert_eq!(first(blob, method, known), expected, "{blob:?} {method:?} {known:?}");
+            assert_eq!(first(blob, method, &known), expected, "{blob:?} {method:?} {known:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod ensure;
 mod manifest;
 mod mount;
 mod push;
+mod push_file;
 mod push_stream;
 mod range;
 mod reading;
@@ -25,9 +26,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Method, Uri};
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, GuardMethod,
-    ManifestReference, MediaType, Node, Pages, Presence, Pushed, RawManifest, Repository,
-    RepositoryName, Result, Source, Tag, TagGuard, TagOrDigest, TagState, Target,
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, FileBody,
+    GuardMethod, ManifestReference, MediaType, Node, Pages, Presence, Pushed, RawManifest,
+    Repository, RepositoryName, Result, Source, Tag, TagGuard, TagOrDigest, TagState, Target,
 };
 
 #[cfg(fuzzing)]
@@ -111,7 +112,9 @@ impl RemoteRepository {
 
     /// Returns the upload method to use at the registry.
     fn upload_method(&self) -> UploadMethod {
-        self.known().upload_method.unwrap_or(self.shared().upload_method)
+        let known = self.known();
+        let chunked = known.capabilities.chunk_size.map(UploadMethod::Chunked);
+        known.upload_method.or(chunked).unwrap_or(self.shared().upload_method)
     }
 
     fn path(&self) -> &RepositoryName {
@@ -247,7 +250,7 @@ impl Target for RemoteRepository {
     }
 
     /// Sends one request if the tag points at the manifest. If the tag does not exist and the
-    /// registry supports mounts from the repository itself, reports an image as absent without
+    /// registry may support mounts from the repository itself, reports an image as absent without
     /// looking for it, because each of its blobs then takes one request in any case.
     async fn tag_state(&self, tag: &Tag, manifest: &Descriptor) -> Result<TagState> {
         let exists = match self.find_manifest(&tag.clone().into(), None).await {
@@ -262,7 +265,7 @@ impl Target for RemoteRepository {
         let is_plain = self.upload_method() == UploadMethod::PostThenPut;
         let may_skip = !exists && is_plain && !manifest.media_type.is_index();
         let manifest = match self.known().capabilities.self_mount {
-            Some(true) if may_skip => Presence::Absent,
+            Some(true) | None if may_skip => Presence::Absent,
             _ => self.holds_manifest(manifest).await?,
         };
         Ok(TagState { is_current: false, manifest })
@@ -272,6 +275,12 @@ impl Target for RemoteRepository {
     /// stored, so a failed upload cannot be retried.
     async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
         push_stream::push_stream(self, stream, digest).await
+    }
+
+    /// Sends a large file while its digest is computed. If the repository has the blob, the request
+    /// is stopped as soon as the digest is known.
+    async fn push_file(&self, file: &FileBody) -> Result<(Descriptor, Pushed)> {
+        push_file::push_file(self, file).await
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
@@ -307,20 +316,34 @@ impl Delete for RemoteRepository {
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the registry deletes manifests by digest only.
     /// distribution answers the deletion of a tag with 400 or 405.
+    ///
+    /// A registry that was found not to delete tags gets no request.
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
         let selector = TagOrDigest::from(tag.clone());
-        let uri = self.endpoint().await?.manifest(self.path(), &selector);
         let reference = self.reference(&selector);
-        match self.delete(uri, &reference).await {
-            Err(e) if e.status() == Some(400) && e.kind() != ErrorKind::Unsupported => {
-                Err(Error::new(ErrorKind::Unsupported)
-                    .at(reference)
-                    .detail("the registry does not delete tags")
-                    .with_status(400)
-                    .with_registry_errors(e.registry_errors().to_vec()))
-            }
-            result => result,
+        let unsupported = || {
+            let error = Error::new(ErrorKind::Unsupported).at(&reference);
+            error.detail("the registry does not delete tags")
+        };
+        if self.known().capabilities.deletes_tags == Some(false) {
+            return Err(unsupported());
         }
+        let uri = self.endpoint().await?.manifest(self.path(), &selector);
+        let deleted = match self.delete(uri, &reference).await {
+            Err(e) if e.status() == Some(400) && e.kind() != ErrorKind::Unsupported => {
+                let errors = e.registry_errors().to_vec();
+                Err(unsupported().with_status(400).with_registry_errors(errors))
+            }
+            deleted => deleted,
+        };
+        match &deleted {
+            Ok(()) => self.learn(|known| known.capabilities.deletes_tags = Some(true)),
+            Err(e) if e.kind() == ErrorKind::Unsupported => {
+                self.learn(|known| known.capabilities.deletes_tags = Some(false));
+            }
+            Err(_) => {}
+        }
+        deleted
     }
 }
 

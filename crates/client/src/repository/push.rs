@@ -118,7 +118,13 @@ pub(super) async fn send(
     push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     let used = push.state.method;
     if used != method {
-        repository.learn(|known| known.upload_method = Some(used));
+        repository.learn(|known| {
+            known.upload_method = Some(used);
+            known.capabilities.chunk_size = match used {
+                UploadMethod::Chunked(size) => Some(size),
+                _ => None,
+            };
+        });
     }
     Ok(Pushed::Sent)
 }

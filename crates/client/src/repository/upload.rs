@@ -405,7 +405,7 @@ pub(super) struct Session {
     /// True if there is a session to cancel.
     open: bool,
     /// The record for a later push. A recorded session is not canceled on drop.
-    record: Option<UploadRecord>,
+    pub(super) record: Option<UploadRecord>,
 }
 
 impl Session {

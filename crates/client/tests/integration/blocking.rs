@@ -7,8 +7,9 @@ use std::thread;
 
 use bytes::Bytes;
 use longshore::{
-    BlobBody, Client, Copier, Descriptor, ErrorKind, Layout, ListOptions, MediaType, Memory, Pack,
-    Pushed, RawManifest, RawRequest, Source as _, Tag, TagOrDigest, UntagMethod, blocking,
+    BlobBody, Client, Copier, Descriptor, ErrorKind, FileBody, Layout, ListOptions, MediaType,
+    Memory, Pack, Pushed, RawManifest, RawRequest, Source as _, Tag, TagOrDigest, UntagMethod,
+    blocking,
 };
 use longshore_registry::{Registry, RegistryBuilder};
 use longshore_testkit::script::{Exchange, Script};
@@ -146,7 +147,8 @@ fn blobs_are_read_and_written_through_readers() {
     repository.blob_to_file(&descriptor, &path).unwrap();
     assert!(std::fs::read(&path).unwrap() == content);
     let other = served.repository("c");
-    assert_eq!(other.push_file(MediaType::OCTET_STREAM, &path).unwrap(), descriptor);
+    let file = FileBody::new(&path, MediaType::OCTET_STREAM);
+    assert_eq!(other.push_file(&file).unwrap(), (descriptor.clone(), Pushed::Sent));
     let third = served.repository("d");
     let mount = BlobBody::mount(other.origin().unwrap().clone());
     assert_eq!(third.push_blob(&descriptor, mount).unwrap(), Pushed::Mounted);

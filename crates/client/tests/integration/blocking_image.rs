@@ -66,7 +66,7 @@ fn files_are_packed_into_a_manifest_and_pulled_again() {
     let served = Served::memory();
     let repository = served.repository("a");
     let pack = Pack::artifact("text/plain".parse().unwrap());
-    let pack = blocking::file_at(pack, &path, MediaType::OCTET_STREAM).unwrap();
+    let pack = pack.file_at(&path, MediaType::OCTET_STREAM).unwrap();
     let made = repository.push_pack(pack, None).unwrap();
     let manifest = repository.manifest(&made.digest.into()).unwrap();
     let out = folder.path().join("out");

@@ -156,7 +156,7 @@ async fn a_push_succeeds_despite_transient_faults() {
         ("PUT", "/uploads/", 1, Fault::LoseReply),
         ("PUT", "/manifests/", 1, Fault::Reply(503, vec![])),
         ("PUT", "/manifests/", 1, Fault::LoseReply),
-        ("HEAD", "/blobs/", 1, Fault::Reply(502, vec![])),
+        ("POST", "?mount=", 1, Fault::Reply(502, vec![])),
     ] {
         push_through(method, path, times, fault).await;
     }

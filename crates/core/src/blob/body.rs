@@ -15,7 +15,7 @@ use crate::reference::Repository;
 use crate::store::Source;
 
 /// Receives the progress of a body.
-type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
+pub(super) type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// A blob to be written: bytes, a file, another store's blob, a stream that can be read only once,
 /// or only a repository from which the blob is mounted.
@@ -95,6 +95,11 @@ impl BlobBody {
     #[must_use]
     pub fn is_replayable(&self) -> bool {
         !matches!(self.body, Body::Once(_) | Body::Reader(_))
+    }
+
+    pub(super) fn with_listener(mut self, listener: Option<Listener>) -> Self {
+        self.listener = listener;
+        self
     }
 
     /// Reports progress to `listener` after each chunk that is read from the body. Bytes that are

@@ -4,6 +4,7 @@
 //! is written. Blobs are read and written in chunks, so memory use is bounded.
 
 mod body;
+mod file;
 mod stream_digest;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::run_blocking::run_blocking;
 
 pub use self::body::BlobBody;
+pub use self::file::FileBody;
 pub use self::stream_digest::StreamDigest;
 
 /// The chunks of a blob, in order and unverified.

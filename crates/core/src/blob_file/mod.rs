@@ -294,7 +294,9 @@ pub async fn describe(
         let at = |e| Error::io(&path, e);
         let mut file = File::open(&path).map_err(at)?;
         let mut digester = algorithm.digester();
-        let size = io::copy(&mut file, &mut digester).map_err(at)?;
+        // The buffer of `io::copy` is only 8 KiB.
+        let mut reader = io::BufReader::with_capacity(CHUNK_SIZE, &mut file);
+        let size = io::copy(&mut reader, &mut digester).map_err(at)?;
         let digest = digester.finish();
         if let Some(expected) = expected {
             expected.check(&digest).map_err(|e| e.at(path.display()))?;
@@ -338,6 +340,30 @@ pub fn create_private_folder(folder: &Path) -> Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder).map_err(|e| Error::io(folder, e))
+}
+
+/// Returns true if a file and its folder belong to the current user, and no other user can change
+/// them.
+#[cfg(unix)]
+#[must_use]
+pub fn is_private(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let Some(folder) = path.parent() else { return false };
+    // A new file belongs to the current user.
+    let Ok(own) = tempfile::tempfile_in(folder).and_then(|file| file.metadata()) else {
+        return false;
+    };
+    [path, folder].iter().all(|path| {
+        let is_own = |found: Metadata| found.uid() == own.uid() && found.mode() & 0o022 == 0;
+        std::fs::symlink_metadata(path).is_ok_and(is_own)
+    })
+}
+
+/// Returns true if a file exists. On this system, folders of a user are private.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_private(path: &Path) -> bool {
+    path.exists()
 }
 
 /// Returns the current time of the clock that sets the times of files in a folder. For a remote

@@ -1,9 +1,9 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{
-    Error, ErrorKind, FolderArchive, Folders, Location, MediaType, Pack, ParseError, Result,
-    place_files,
+    Annotations, Descriptor, Error, ErrorKind, FolderArchive, Folders, Location, MediaType, Pack,
+    ParseError, Result, place_files,
 };
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
@@ -73,6 +73,7 @@ impl std::str::FromStr for File {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut pack = Pack::artifact(arguments.artifact_type);
     let mut names = std::collections::BTreeSet::new();
+    let mut listed = Vec::new();
     // Keeps the archive files until the manifest is pushed.
     let mut archives = Vec::new();
     for file in arguments.files {
@@ -83,16 +84,18 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
         if !file.path.is_dir() {
             let media_type = file.media_type.unwrap_or(MediaType::OCTET_STREAM);
-            pack = pack.file_at(&file.path, media_type).await?;
+            listed.push(titled(&file.path, &media_type));
+            pack = pack.file_at(&file.path, media_type)?;
             continue;
         }
         let media_type = file.media_type.unwrap_or(MediaType::OCI_LAYER_GZIP);
         let archive = FolderArchive::of(&file.path, media_type).await?;
+        listed.push(archive.descriptor().clone());
         pack = pack.layer(archive.descriptor().clone(), archive.body());
         archives.push(archive);
     }
     // Refuse an artifact that a pull would refuse.
-    place_files(pack.layers().to_vec(), Folders::Unpacked)?;
+    place_files(listed, Folders::Unpacked)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
     }
@@ -106,6 +109,14 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     drop(archives);
     target.finish().await?;
     transfer::report_with_statistics(context, &Made(packed))
+}
+
+/// Returns the descriptor of a file without its digest and size, which are not known yet.
+fn titled(path: &Path, media_type: &MediaType) -> Descriptor {
+    let mut descriptor = Descriptor::from_bytes(media_type.clone(), b"");
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    descriptor.annotations.insert(Annotations::TITLE, name.unwrap_or_default());
+    descriptor
 }
 
 #[cfg(test)]

@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{
-    BlobBody, BlobStream, Descriptor, Digest, Location, MediaType, Pushed, Result, Target,
-    TargetExt as _, blob_file,
+    BlobStream, Descriptor, Digest, FileBody, Location, MediaType, Pushed, Result, Target,
 };
 
 use super::{All, Stored};
 use crate::context::Context;
 use crate::defaults;
 use crate::input;
-use crate::progress::{self, Single};
+use crate::progress::Named;
 
 /// The arguments of `longshore blob put`.
 #[derive(Debug, Args)]
@@ -64,14 +63,10 @@ async fn from_file(
     path: &Path,
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
-    let blob = blob_file::describe(path, MediaType::OCTET_STREAM, digest).await?;
-    let progress = Single::begin(context.style(), blob.clone());
-    let body = BlobBody::file(path).on_progress(progress.listener());
-    // The output states whether the blob existed, so this is checked even if a push is cheaper.
-    match target.check_then_push(&blob, body).await? {
-        Pushed::Existing => progress.skipped(),
-        _ => progress.done(),
-    }
+    let progress = Named::begin(context.style(), &path.display().to_string());
+    let file = FileBody::new(path, MediaType::OCTET_STREAM).expect(digest.cloned());
+    let (blob, pushed) = target.push_file(&file.on_progress(progress.listener())).await?;
+    progress.end(&blob, pushed);
     Ok(blob)
 }
 
@@ -81,6 +76,8 @@ async fn from_stdin(
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
     let input = BlobStream::from_reader("standard input", std::io::stdin());
-    let input = input.on_progress(progress::unsized_blob(context.style(), "standard input"));
-    target.push_stream(input, digest).await
+    let progress = Named::begin(context.style(), "standard input");
+    let blob = target.push_stream(input.on_progress(progress.listener()), digest).await?;
+    progress.end(&blob, Pushed::Sent);
+    Ok(blob)
 }

@@ -101,7 +101,7 @@ impl Operation {
             Pull => 9,
             Chunked => 5,
             // The same, and 12 requests to the target.
-            Copy => 21,
+            Copy => 19,
         }
     }
 

@@ -206,7 +206,14 @@ pub(super) fn rest() -> Vec<Case> {
             .with(|setting| {
                 let fault = Fault::Redirect(setting.far_url(), "");
                 let refused = Fault::Reply(403, vec![]);
+                // A registry that does not mount from the repository itself is queried by HEAD.
+                let unsupported = Fault::Reply(405, vec![]);
                 vec![
+                    Injection {
+                        at: At::Written("POST", "?mount="),
+                        times: usize::MAX,
+                        fault: unsupported,
+                    },
                     Injection { at: At::Written("HEAD", "/blobs/"), times: usize::MAX, fault },
                     Injection { at: At::Far("HEAD", ""), times: usize::MAX, fault: refused },
                 ]
