@@ -80,7 +80,7 @@ fn run(arguments: Arguments) -> Result<()> {
     // A server handles signals itself and finishes its requests first.
     let serves = matches!(arguments.command, Command::Serve(_));
     let timeout = arguments.global.network.timeout().filter(|_| !serves);
-    let is_transfer = is_transfer(&arguments.command);
+    let can_continue = can_continue(&arguments.command);
     let result = runtime.block_on(async {
         let context = Context::new(arguments.global, trace);
         let work = dispatch::run(&context, arguments.command);
@@ -88,9 +88,9 @@ fn run(arguments: Arguments) -> Result<()> {
             // Signals are checked first, so that a command that waits for input can be interrupted.
             biased;
             () = signal::termination(), if !serves => {
-                Err(with_hint(Error::new(ErrorKind::Canceled), is_transfer))
+                Err(with_hint(Error::new(ErrorKind::Canceled), can_continue))
             }
-            error = too_late(timeout) => Err(with_hint(error, is_transfer)),
+            error = too_late(timeout) => Err(with_hint(error, can_continue)),
             result = work => result,
         };
         if result.as_ref().is_err_and(exit::is_interrupt) {
@@ -108,9 +108,17 @@ fn is_transfer(command: &Command) -> bool {
     matches!(command, Command::Copy(_) | Command::Pull(_) | Command::Push(_) | Command::Apply(_))
 }
 
+/// Returns true if the same command continues after an interruption.
+fn can_continue(command: &Command) -> bool {
+    match command {
+        Command::Blob(command) => command.can_continue(),
+        command => is_transfer(command),
+    }
+}
+
 /// Adds a hint to the error of a command that was stopped, if the command can be continued.
-fn with_hint(error: Error, is_transfer: bool) -> Error {
-    match is_transfer {
+fn with_hint(error: Error, can_continue: bool) -> Error {
+    match can_continue {
         true => error.with_hint("To continue, run the same command again."),
         false => error,
     }

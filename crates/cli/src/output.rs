@@ -10,7 +10,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
-use longshore::{BlobStream, Error, ErrorKind, EscapedText, Result};
+use longshore::{BlobBody, BlobStream, Descriptor, Error, ErrorKind, EscapedText, Result};
 use serde::Serialize;
 
 use crate::message::{say, talk};
@@ -128,6 +128,26 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
     }
 }
 
+/// Writes a blob to a file, and continues after the bytes that an interrupted command kept. Writes to
+/// stdout, a device or a named pipe from the start.
+pub(crate) async fn file(blob: &Descriptor, mut body: BlobBody, path: &Path) -> Result<()> {
+    match keeps_partial_files(path) {
+        true => longshore::blob_file::write_beside(path, blob, body).await,
+        false => self::blob(body.open(blob).await?, Some(path)).await,
+    }
+}
+
+/// Returns true if [`file`] keeps the first bytes of a blob after an interruption: the path is not
+/// stdout, a device or a named pipe.
+pub(crate) fn keeps_partial_files(path: &Path) -> bool {
+    path != Path::new("-") && !is_device(path)
+}
+
+/// Returns true for an existing device or named pipe, which a new file would replace.
+fn is_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
 /// A stream of a blob's bytes. The stream verifies the blob if its digest is known.
 pub(crate) trait Blob: Stream<Item = Result<Bytes>> + Send + Unpin {}
 
@@ -142,8 +162,7 @@ fn no_terminal() -> Error {
 
 async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     let at = |e| Error::io(path, e);
-    // Write into existing devices and named pipes, because a new file would replace them.
-    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+    if is_device(path) {
         let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(at)?;
         while let Some(chunk) = reader.try_next().await? {
             device.write_all(&chunk).map_err(at)?;

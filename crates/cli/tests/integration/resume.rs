@@ -115,6 +115,28 @@ impl Stage {
         resumed
     }
 
+    /// Kills a command that writes the layer to the folder `out`, and interrupts the next one. Checks
+    /// that each command requests only the rest, and that no temporary file remains at the end.
+    fn continues(&self, line: &str) {
+        let kept = || fs::metadata(self.partial("out")).unwrap().len();
+        self.stall("GET", &self.layer, Fault::Stall(2 << 20), line).kill();
+        let killed = kept();
+        assert!(killed > 0);
+        let mut process = self.stall("GET", &self.layer, Fault::Stall(1 << 20), line);
+        assert_eq!(process.terminate(DEADLINE).code(), Some(130), "{}", process.printed());
+        let said = process.printed();
+        assert!(said.contains("To continue, run the same command again."), "{said}");
+        let interrupted = kept();
+        assert!(interrupted > killed);
+        let so_far = self.proxy.requests().len();
+        self.program.ok(line);
+        let reads = |r: &Request| r.method == "GET" && r.path.contains(&self.layer);
+        let of_layer = self.requests(so_far, reads);
+        let ranges: Vec<_> = of_layer.iter().map(|r| r.header("range")).collect();
+        assert_eq!(ranges, [Some(&*format!("bytes={interrupted}-{}", SIZE - 1))]);
+        assert!(leftovers(&self.program.path("out")).is_empty());
+    }
+
     /// Checks that the registry has the image.
     fn check_remote(&self, registry: &str) {
         let copy = self.program.local("oci", "check");
@@ -165,6 +187,19 @@ fn an_interrupted_pull_keeps_its_bytes_and_says_how_to_continue() {
     let kept = fs::metadata(stage.partial("pulled")).unwrap().len();
     assert!(kept > 0);
     assert_eq!(stage.resumed(&pull), kept);
+}
+
+#[test]
+fn a_blob_written_to_a_file_continues_after_a_kill_and_an_interrupt() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let stage = Stage::new(program, &server.address);
+    stage.program.ok(&format!("push -q {} {}", stage.packed(), stage.remote()));
+    fs::create_dir(stage.program.path("out")).unwrap();
+    let app = stage.remote().replace(":v1", "");
+    stage.continues(&format!("blob get {app}@{} -o out/layer", stage.layer));
+    let written = fs::read(stage.program.path("out/layer")).unwrap();
+    assert_eq!(longshore::Digest::sha256(&written).to_string(), stage.layer);
 }
 
 #[test]

@@ -61,19 +61,26 @@ pub async fn write(
 }
 
 /// Writes a blob to `path`, as [`write`](fn@write) does, but continues where an earlier writer of the
-/// blob stopped.
+/// blob in the same folder stopped, even one that ended by `kill -9`.
 ///
-/// The bytes are collected in a file in `folder` whose name is derived from the digest. If the
-/// writer ends before the blob is complete, even by `kill -9`, this file stays. The next call reads
-/// it and requests only the rest of the blob. A lock prevents two writers from using the same file.
-/// While another writer uses it, this function does the same as [`write`](fn@write). The same
-/// applies to a blob of less than 1 MiB, and to a body that cannot be opened at an offset.
+/// The first bytes of a blob of at least 1 MiB are kept in the file `.partial-<algorithm>-<encoded>`
+/// in the folder of `path`, until a later call completes the blob and renames this file. A call
+/// requests only the rest of the blob. While another writer uses the file, and on Windows, nothing
+/// is kept. The same applies to a body that can be read only once.
 ///
 /// # Errors
 /// Same as [`write`](fn@write), but the bytes stay, unless they do not match the descriptor.
 ///
 /// # Cancellation
 /// Dropping the future keeps the written bytes.
+pub async fn write_beside(path: &Path, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+    write_resumably(path, parent(path)?, descriptor, &mut body).await
+}
+
+/// Same as [`write_beside`], but keeps the first bytes in `folder`, which may be on another file
+/// system.
+///
+/// A lock prevents two writers from using the same file.
 pub(crate) async fn write_resumably(
     path: &Path,
     folder: &Path,

@@ -1,9 +1,10 @@
 //! Writes blobs to standard output or files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
-use longshore::{Descriptor, Digest, Error, Result, SourceExt as _};
+use longshore::{BlobBody, Digest, Error, Result, SourceExt as _};
 
 use super::Blobs;
 use crate::context::Context;
@@ -21,7 +22,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     blobs: Blobs,
     /// File to write, which appears only when it is complete and verified. For several blobs, the
-    /// folder for files named by their digests. `-` is standard output.
+    /// folder for files named by their digests. `-` is standard output. After an interruption, the
+    /// same command continues with the rest of a blob of at least 1 MiB.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -36,26 +38,25 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     for digest in digests {
         let path = arguments.output.as_deref().map(|output| place(output, several, &digest));
         let blob = source.describe_blob(&digest).await?;
-        let reader = source.blob(&blob).await?;
         match path {
             // The reader of stdout may write to the same terminal, so no progress is printed.
-            None => output::blob(reader, None).await?,
-            Some(path) => to_file(context, blob, reader, &path).await?,
+            None => output::blob(source.blob(&blob).await?, None).await?,
+            Some(path) => {
+                let progress = Single::begin(context.style(), blob.clone());
+                let body = BlobBody::source(Arc::clone(&source)).on_progress(progress.listener());
+                output::file(&blob, body, &path).await?;
+                progress.done();
+            }
         }
     }
     Ok(())
 }
 
-async fn to_file(
-    context: &Context,
-    blob: Descriptor,
-    reader: longshore::BlobReader,
-    path: &Path,
-) -> Result<()> {
-    let progress = Single::begin(context.style(), blob);
-    output::blob(reader.on_progress(progress.listener()), Some(path)).await?;
-    progress.done();
-    Ok(())
+impl Arguments {
+    /// Returns true if the output is a file or folder, so that an interrupted command can continue.
+    pub(super) fn can_continue(&self) -> bool {
+        self.output.as_deref().is_some_and(output::keeps_partial_files)
+    }
 }
 
 /// Returns the path for a blob: the output file, or a file in the output folder for several blobs.

@@ -37,6 +37,13 @@ Examples:
     Rm(Blobs),
 }
 
+impl Command {
+    /// Returns true if the same command continues after an interruption.
+    pub(crate) fn can_continue(&self) -> bool {
+        matches!(self, Self::Get(arguments) if arguments.can_continue())
+    }
+}
+
 /// Blobs of one repository, layout or archive.
 #[derive(Debug, Args)]
 pub(crate) struct Blobs {
