@@ -94,15 +94,38 @@ fn several_sources_keep_their_tags_at_each_target() {
     program.ok(&format!("copy -q {app} --all-tags --to oci:all --to {app}3"));
     assert_eq!(program.ok("ls oci:all"), program.ok(&format!("ls {app}3")));
 
-    for line in [
-        format!("copy {app}:v1 {app}2:v1 oci:other"),
-        format!("copy {app}:v1 --to oci:other --to oci:other"),
-        format!("copy {app} {app}2 oci:other --all-tags"),
+    let absolute = program.local("oci", "other");
+    let both = |one: &str, other: &str| format!("from {one} and from {other}");
+    for (line, named) in [
+        (
+            format!("{app}:v1 {app}2:v1 oci:other"),
+            both(&format!("{app}:v1"), &format!("{app}2:v1")),
+        ),
+        (format!("{app} {app}2 oci:other --all-tags"), both(&app, &format!("{app}2"))),
+        // The only tag of the layout is known only when the layout is opened.
+        (format!("oci:image1 {app}:v1 oci:other"), both("oci:image1", &format!("{app}:v1"))),
+        (format!("{app}:v1 --to oci:other --to oci:other"), format!("from {app}:v1")),
+        (format!("{app}:v1 --to oci:other --to {absolute}"), format!("from {app}:v1")),
+        (format!("{app}:v1 --to oci:other --to oci:./x/../other"), format!("from {app}:v1")),
     ] {
-        let told = program.fails(2, &line);
-        assert!(told.contains("more than once"), "{line}: {told}");
+        let told = program.fails(2, &format!("copy {line}"));
+        assert!(told.contains("more than once") && told.contains(&named), "{line}: {told}");
     }
+    let told = program.fails(2, "copy oci:image1:v1 oci:./image1:v1");
+    assert!(told.contains("source and target are the same"), "{told}");
     assert!(!program.path("other").exists());
+}
+
+#[test]
+fn one_archive_in_two_spellings_is_written_once_with_all_images() {
+    let program = Program::new();
+    let [one, two] = [("image1", "v1"), ("image2", "v2")].map(|(name, tag)| {
+        layout(&program, name, &Image::small(tag.as_bytes()[1].into()).build(), tag)
+    });
+    program.ok(&format!("copy -q {one} --to oci-archive:a.tar:x --to oci-archive:./a.tar:y"));
+    assert_eq!(program.ok("ls oci-archive:a.tar"), "x\ny");
+    program.ok(&format!("copy -q {two} oci-archive:./a.tar"));
+    assert_eq!(program.ok("ls oci-archive:a.tar"), "v2\nx\ny");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Locations of images, as users write them.
 
+mod canonical;
 mod parse;
 
 use std::fmt;

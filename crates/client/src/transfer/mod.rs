@@ -119,18 +119,41 @@ impl Stores {
 
     /// Checks transfers before they begin.
     async fn check(&self, transfers: &[Transfer]) -> Result<()> {
-        let mut targets = HashSet::new();
         for transfer in transfers {
             transfer.check()?;
             self.check_target(&transfer.target).await?;
-            if let Some(target) = transfer.written(self.tag_by_default())
-                && !targets.insert(target.clone())
-            {
-                let reason = "the command writes this location more than once";
-                return Err(ParseError::new("location", &target.to_string(), reason).into());
+        }
+        let mut written: HashMap<Location, &Location> = HashMap::new();
+        // A single transfer needs no look into its source.
+        for transfer in transfers.iter().filter(|_| transfers.len() > 1) {
+            let Some(target) = self.written(transfer).await else { continue };
+            let source = &transfer.source;
+            let Some(other) = written.insert(target.canonical(), source) else { continue };
+            let mut reason =
+                format!("the command writes this location more than once, from {other}");
+            if other != source {
+                reason = format!("{reason} and from {source}");
             }
+            return Err(ParseError::new("location", &target.to_string(), reason).into());
         }
         Ok(())
+    }
+
+    /// Returns the location that a transfer writes, as far as it is known before any request.
+    async fn written(&self, transfer: &Transfer) -> Option<Location> {
+        let target = transfer.target.named_after(&transfer.source);
+        if transfer.all_tags || target.tag().is_some() || target.digest().is_some() {
+            return Some(target);
+        }
+        let source = &transfer.source;
+        let tag = match (source.tag(), source.place().repository(), source.digest()) {
+            (Some(tag), ..) => tag,
+            (None, Some(_), Some(_)) => return None,
+            (None, Some(_), None) => self.tag_by_default().clone(),
+            // The transfer reports an error of the source.
+            (None, None, _) => transfer.tag(&self.locate(source).await.ok()?).ok()??,
+        };
+        Some(target.written_as(Some(&tag)))
     }
 }
 
@@ -157,7 +180,8 @@ impl Transfer {
                 return invalid(&self.target, reason);
             }
         }
-        if self.source == self.target && !self.source.place().is_stream() {
+        let is_same = || self.source.canonical() == self.target.canonical();
+        if !self.source.place().is_stream() && is_same() {
             return invalid(&self.target, "source and target are the same");
         }
         match (self.target.digest(), self.source.digest()) {
@@ -166,25 +190,6 @@ impl Transfer {
                 .detail(format!("a copy of {source} cannot have that digest"))),
             _ => Ok(()),
         }
-    }
-
-    /// Returns the location that the transfer writes, as far as it is known before the source is
-    /// opened.
-    fn written(&self, default: &Tag) -> Option<Location> {
-        let target = self.target.named_after(&self.source);
-        if self.all_tags {
-            return Some(target);
-        }
-        let is_at_registry = self.source.place().repository().is_some();
-        let tag = match (target.tag(), target.digest(), self.source.tag()) {
-            (Some(_), ..) | (_, Some(_), _) => None,
-            (None, None, Some(tag)) => Some(tag),
-            (None, None, None) if is_at_registry && self.source.digest().is_none() => {
-                Some(default.clone())
-            }
-            (None, None, None) => return None,
-        };
-        Some(target.written_as(tag.as_ref()))
     }
 
     /// Returns the tag at the target: the tag in the target's location, or else the tag of the
@@ -245,9 +250,10 @@ impl Transfer {
 struct Batch<'a> {
     stores: &'a Stores,
     observer: CopyObserver,
-    /// The open places. The lock is held while a place is opened, so that each is opened once.
+    /// The open places, by their canonical form. The lock is held while a place is opened, so that
+    /// each is opened once, however its path is written.
     writers: tokio::sync::Mutex<HashMap<Place, Arc<dyn Writer>>>,
-    /// The places with content to publish.
+    /// The places with content to publish, in their canonical form.
     used: Mutex<HashSet<Place>>,
     /// True if nothing is written, so that no layout is created.
     is_preview: bool,
@@ -305,19 +311,20 @@ impl<'a> Batch<'a> {
     /// Records that a place has content to publish.
     fn used(&self, place: &Place) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.insert(place.clone());
+        used.insert(place.canonical());
     }
 
     /// Returns a location as a store to be written.
     async fn target(&self, location: &Location) -> Result<Arc<dyn Target>> {
-        let (place, mut writers) = (location.place(), self.writers.lock().await);
-        let writer = match writers.get(place) {
+        let (place, canonical) = (location.place(), location.place().canonical());
+        let mut writers = self.writers.lock().await;
+        let writer = match writers.get(&canonical) {
             Some(writer) => Arc::clone(writer),
             None if self.is_preview => self.stores.preview_writer(place).await?,
             None => self.stores.writer(place).await?,
         };
         let target = writer.target(location.name());
-        writers.insert(place.clone(), writer);
+        writers.insert(canonical, writer);
         Ok(target)
     }
 

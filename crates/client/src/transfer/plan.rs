@@ -64,6 +64,11 @@ impl Stores {
     /// [`Invalid`](ErrorKind::Invalid) for standard input or output, and for a path that cannot be
     /// written in a plan.
     pub async fn plan(&self, transfers: &[Transfer]) -> Result<TransferPlan> {
+        for transfer in transfers {
+            // Before standard input is read, and before a request is sent.
+            portable(&transfer.source)?;
+            portable(&transfer.target)?;
+        }
         self.check(transfers).await?;
         let batch = Batch::preview(self);
         let (items, left_behind) = Default::default();
