@@ -4,13 +4,16 @@
 //! to mount and to send. Here, their reads are combined: the first copy that opens a blob waits
 //! until every other copy has opened it too, or will not need it. Then the blob is read once, and
 //! each chunk is passed to all of them. The slowest copy sets the pace, because each has a buffer of
-//! a few chunks. A copy that fails drops its stream, and the others continue. A copy that repeats or
-//! resumes an interrupted upload reads the blob by itself.
+//! a few chunks. A copy that fails drops its stream, and the others continue. A copy that takes no
+//! content for a while goes on with reads of its own, so that it does not hold the others. A copy
+//! that repeats or resumes an interrupted upload also reads the blob by itself.
 //!
 //! The number of reads is limited here, and not the number of blobs that a copy opens. A copy could
-//! otherwise use all its permits for blobs that another copy cannot open yet for the same reason.
+//! otherwise use all its permits for blobs that another copy cannot open yet for the same reason. A
+//! read lasts until every copy has taken its content, so this number also limits the memory.
 
-use std::collections::{HashMap, HashSet};
+mod progress;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -20,17 +23,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::blob::SMALL_BLOB;
-use super::run::PARALLEL_LIMIT;
-use super::{CopyEvent, CopyObserver, SMALL_PARALLEL};
+use self::progress::{Reads, Receiver, State};
+use super::permits::Permits;
+use super::{CopyEvent, CopyObserver};
 use crate::blob::{BlobReader, BlobStream};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Successors;
+use crate::error::{Error, Result};
 use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::page::Pages;
@@ -58,78 +60,29 @@ pub struct SharedReads {
 
 struct Shared {
     state: Mutex<State>,
-    /// Changes whenever a read may begin because of a change of the state.
-    changed: watch::Sender<()>,
-    /// Permits for reads of blobs above 64 KiB.
-    large_reads: Semaphore,
-    /// Permits for reads of smaller blobs.
-    small_reads: Semaphore,
+    parallel: NonZeroUsize,
+    /// Permits for the reads that copies share.
+    permits: Permits,
 }
-
-/// The progress of all copies.
-#[derive(Default)]
-struct State {
-    members: Vec<Member>,
-    /// The manifests that list each blob or manifest, as far as they were read.
-    parents: HashMap<Digest, Vec<Digest>>,
-    /// The blobs that wait for other copies before they are read.
-    waiting: HashMap<Digest, Vec<Receiver>>,
-    manifests: HashMap<TagOrDigest, SharedManifest>,
-}
-
-/// The progress of one copy.
-#[derive(Default)]
-struct Member {
-    is_done: bool,
-    /// The blobs that the copy opened, alone or with other copies.
-    opened: HashSet<Digest>,
-    /// The blobs and manifests that the copy has finished.
-    finished: HashSet<Digest>,
-}
-
-/// A manifest that is read once, and the number of copies that still need it.
-struct SharedManifest {
-    cell: Arc<OnceCell<RawManifest>>,
-    left: usize,
-}
-
-/// The way in which a copy reads a blob that it opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reads {
-    /// As the first: it starts the read for all copies.
-    ForAll,
-    /// From the read that the first copy started.
-    WithFirst,
-    /// By itself, because it opens the blob again after a failure. The other copies have it, or get
-    /// it from another read.
-    Alone,
-}
-
-/// A copy that receives the chunks of a blob.
-type Receiver = mpsc::Sender<Result<Bytes>>;
 
 impl SharedReads {
     /// Creates the values for this number of copies, which must have the same source. Each copy
     /// needs one, until it ends.
     ///
-    /// - `parallel`: the maximum number of blobs above 64 KiB that are read at the same time.
+    /// - `parallel`: the maximum number of blobs above 64 KiB that are read at the same time; 1 also
+    ///   reads smaller blobs one at a time.
     #[must_use]
     pub fn new(copies: usize, parallel: NonZeroUsize) -> Vec<Arc<Self>> {
-        let members = (0..copies).map(|_| Member::default()).collect();
-        let state = Mutex::new(State { members, ..State::default() });
-        let shared = Arc::new(Shared {
-            state,
-            changed: watch::Sender::new(()),
-            large_reads: Semaphore::new(parallel.get().min(PARALLEL_LIMIT)),
-            small_reads: Semaphore::new(SMALL_PARALLEL),
-        });
+        let state = Mutex::new(State::new(copies));
+        let shared = Arc::new(Shared { state, parallel, permits: Permits::new(parallel) });
         let copy = |member| Arc::new(Self { shared: Arc::clone(&shared), member });
         (0..copies).map(copy).collect()
     }
 
     /// Returns the source for this copy.
     pub(super) fn source(&self, source: Arc<dyn Source>) -> Arc<dyn Source> {
-        Arc::new(SharedSource { source, shared: Arc::clone(&self.shared), member: self.member })
+        let (shared, own) = (Arc::clone(&self.shared), Permits::new(self.shared.parallel));
+        Arc::new(SharedSource { source, shared, member: self.member, own })
     }
 
     /// Returns the observer for this copy. It follows the copy, so that no other copy waits for a
@@ -154,20 +107,18 @@ impl SharedReads {
             CopyEvent::Manifest { manifest, .. } => &manifest.digest,
             _ => return,
         };
-        self.shared.change(|state| state.members[self.member].finished.insert(finished.clone()));
+        self.shared.state().finish(self.member, finished);
     }
 
     /// Returns true if this copy opened a blob, and no copy before it in the list did.
     fn is_first(&self, blob: &Digest) -> bool {
-        let state = self.shared.state();
-        let first = state.members.iter().position(|member| member.opened.contains(blob));
-        first == Some(self.member)
+        self.shared.state().first(blob) == Some(self.member)
     }
 }
 
 impl Drop for SharedReads {
     fn drop(&mut self) {
-        self.shared.change(|state| state.members[self.member].is_done = true);
+        self.shared.state().end(self.member);
     }
 }
 
@@ -176,75 +127,33 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        let result = change(&mut self.state());
-        self.changed.send_replace(());
-        result
-    }
-
     /// Waits until no copy is expected to open a blob, or until the time limit.
     async fn gather(&self, blob: &Digest) -> Vec<Receiver> {
-        let (mut changed, limit) = (self.changed.subscribe(), Instant::now() + GATHER_LIMIT);
-        while self.state().is_expected(blob) {
-            if timeout_at(limit, changed.changed()).await.is_err() {
-                break;
+        let (changed, limit) = (self.state().subscribe(blob), Instant::now() + GATHER_LIMIT);
+        if let Some(mut changed) = changed {
+            while self.state().is_expected(blob) {
+                if timeout_at(limit, changed.changed()).await.is_err() {
+                    break;
+                }
             }
         }
-        self.state().waiting.remove(blob).unwrap_or_default()
-    }
-}
-
-impl State {
-    /// Returns true if a copy may still open a blob.
-    fn is_expected(&self, blob: &Digest) -> bool {
-        self.members.iter().any(|member| {
-            !member.is_done && !member.opened.contains(blob) && !self.has_finished(member, blob)
-        })
+        self.state().take_waiting(blob)
     }
 
-    /// Returns true if a copy has finished a blob or manifest, or a manifest above it.
-    fn has_finished(&self, member: &Member, digest: &Digest) -> bool {
-        let (mut above, mut seen) = (vec![digest], HashSet::new());
-        while let Some(digest) = above.pop() {
-            if member.finished.contains(digest) {
-                return true;
+    /// Returns true if a receiver takes content in time. A copy that stalls while others wait shares
+    /// no further reads.
+    async fn takes<T>(&self, member: usize, taken: impl Future<Output = Result<(), T>>) -> bool {
+        if !self.state().has_others(member) {
+            return taken.await.is_ok();
+        }
+        match timeout(STALL_LIMIT, taken).await {
+            Ok(taken) => taken.is_ok(),
+            Err(_) => {
+                tracing::debug!(member, "a target stalls, and reads by itself from now on");
+                self.state().set_apart(member);
+                false
             }
-            let parents = self.parents.get(digest).into_iter().flatten();
-            above.extend(parents.filter(|parent| seen.insert(*parent)));
         }
-        false
-    }
-
-    /// Records the children of a manifest.
-    fn add_manifest(&mut self, manifest: &RawManifest) {
-        let Ok(children) = Successors::of(manifest) else { return };
-        let listed = children.blobs.into_iter().chain(children.manifests);
-        for child in listed.map(|child| child.digest).chain(children.unsized_blobs) {
-            self.parents.entry(child).or_default().push(manifest.digest().clone());
-        }
-    }
-
-    /// Adds a copy that opens a blob.
-    fn join(&mut self, member: usize, blob: &Digest, receiver: Receiver) -> Reads {
-        if !self.members[member].opened.insert(blob.clone()) {
-            return Reads::Alone;
-        }
-        let waiting = self.waiting.entry(blob.clone()).or_default();
-        waiting.push(receiver);
-        if waiting.len() == 1 { Reads::ForAll } else { Reads::WithFirst }
-    }
-
-    /// Returns the cell in which all copies read a manifest. After the last copy, the manifest is
-    /// dropped.
-    fn cell(&mut self, selector: &TagOrDigest) -> Arc<OnceCell<RawManifest>> {
-        let new = || SharedManifest { cell: Arc::default(), left: self.members.len() };
-        let shared = self.manifests.entry(selector.clone()).or_insert_with(new);
-        shared.left -= 1;
-        let (cell, is_last) = (Arc::clone(&shared.cell), shared.left == 0);
-        if is_last {
-            self.manifests.remove(selector);
-        }
-        cell
     }
 }
 
@@ -253,6 +162,56 @@ struct SharedSource {
     source: Arc<dyn Source>,
     shared: Arc<Shared>,
     member: usize,
+    /// Permits for the reads of this copy alone, once it shares no reads.
+    own: Permits,
+}
+
+impl SharedSource {
+    /// Reads a whole blob without the other copies.
+    async fn read_alone(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        if !self.shared.state().is_apart(self.member) {
+            // The copy opens the blob again after a failure.
+            return self.source.blob(descriptor).await;
+        }
+        let permit = self.own.of(descriptor).await;
+        let reader = self.source.blob(descriptor).await?;
+        // The reader holds the permit until it is dropped.
+        Ok(reader.on_progress(move |_| _ = &permit))
+    }
+}
+
+/// A blob as one copy receives it.
+struct Received {
+    source: Arc<dyn Source>,
+    blob: Descriptor,
+    receiver: mpsc::Receiver<Result<Bytes>>,
+    /// The number of bytes that were received.
+    position: u64,
+    /// The rest of the blob, if the copy reads it by itself.
+    rest: Option<BlobStream>,
+}
+
+impl Received {
+    async fn next(&mut self) -> Option<Result<Bytes>> {
+        if self.rest.is_none() {
+            match self.receiver.recv().await {
+                Some(chunk) => {
+                    self.position += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                    return Some(chunk);
+                }
+                None if self.position >= self.blob.size => return None,
+                // This read needs no permit: the upload that needs it may hold a connection for which
+                // the holders of all permits wait.
+                None => {
+                    match self.source.blob_range(&self.blob, self.position..self.blob.size).await {
+                        Ok(rest) => self.rest = Some(rest),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+            }
+        }
+        self.rest.as_mut()?.next().await
+    }
 }
 
 #[async_trait]
@@ -274,7 +233,7 @@ impl Source for SharedSource {
     }
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let cell = self.shared.state().cell(selector);
+        let cell = self.shared.state().cell(self.member, selector);
         let read = || async {
             let manifest = self.source.manifest(selector).await?;
             self.shared.state().add_manifest(&manifest);
@@ -286,8 +245,9 @@ impl Source for SharedSource {
     /// Waits for the other copies, and then reads the blob with them.
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
         let (sender, mut receiver) = mpsc::channel(BUFFERED_CHUNKS);
-        match self.shared.change(|s| s.join(self.member, &descriptor.digest, sender)) {
-            Reads::Alone => return self.source.blob(descriptor).await,
+        let reads = self.shared.state().join(self.member, &descriptor.digest, sender);
+        match reads {
+            Reads::Alone => return self.read_alone(descriptor).await,
             Reads::WithFirst => {}
             Reads::ForAll => {
                 let (shared, source) = (Arc::clone(&self.shared), Arc::clone(&self.source));
@@ -298,27 +258,20 @@ impl Source for SharedSource {
         match receiver.recv().await {
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error),
-            None => return Err(too_slow().at(&descriptor.digest)),
+            None => return self.read_alone(descriptor).await,
         }
-        let chunks =
-            stream::unfold((receiver, descriptor.size), |(mut receiver, left)| async move {
-                match receiver.recv().await {
-                    Some(chunk) => {
-                        let size = chunk.as_ref().map_or(left, |chunk| chunk.len() as u64);
-                        Some((chunk, (receiver, left.saturating_sub(size))))
-                    }
-                    None if left > 0 => Some((Err(too_slow()), (receiver, 0))),
-                    None => None,
-                }
-            });
+        let (source, blob) = (Arc::clone(&self.source), descriptor.clone());
+        let received = Received { source, blob, receiver, position: 0, rest: None };
+        let chunks = stream::unfold(received, |mut received| async move {
+            received.next().await.map(|chunk| (chunk, received))
+        });
         BlobReader::new(descriptor.clone(), BlobStream::new(chunks))
     }
 
     /// Reads the range without the other copies, because a copy that continues an interrupted
     /// transfer needs another part of the blob. The other copies need not wait for it.
     async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
-        let digest = &descriptor.digest;
-        self.shared.change(|state| state.members[self.member].opened.insert(digest.clone()));
+        self.shared.state().open(self.member, &descriptor.digest);
         self.source.blob_range(descriptor, range).await
     }
 
@@ -359,10 +312,8 @@ impl fmt::Debug for SharedReads {
 /// dropped their streams.
 async fn read_for_all(shared: Arc<Shared>, source: Arc<dyn Source>, blob: Descriptor) {
     let mut receivers = shared.gather(&blob.digest).await;
-    let permits = if blob.size <= SMALL_BLOB { &shared.small_reads } else { &shared.large_reads };
-    // The semaphore is never closed.
-    let _permit = permits.acquire().await;
-    receivers.retain(|receiver| !receiver.is_closed());
+    let _permit = shared.permits.of(&blob).await;
+    receivers.retain(|r| !r.sender.is_closed() && !shared.state().is_apart(r.member));
     if receivers.is_empty() {
         return;
     }
@@ -372,15 +323,11 @@ async fn read_for_all(shared: Arc<Shared>, source: Arc<dyn Source>, blob: Descri
     };
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(Arc::new);
-        let (mut open, is_alone) = (Vec::with_capacity(receivers.len()), receivers.len() == 1);
+        let mut open = Vec::with_capacity(receivers.len());
         for receiver in receivers {
             let chunk = chunk.clone().map_err(|error| shared_error(&error));
-            let sent = match is_alone {
-                true => Ok(receiver.send(chunk).await),
-                false => tokio::time::timeout(STALL_LIMIT, receiver.send(chunk)).await,
-            };
             // A copy that failed dropped its stream.
-            if matches!(sent, Ok(Ok(()))) {
+            if shared.takes(receiver.member, receiver.sender.send(chunk)).await {
                 open.push(receiver);
             }
         }
@@ -389,16 +336,11 @@ async fn read_for_all(shared: Arc<Shared>, source: Arc<dyn Source>, blob: Descri
             return;
         }
     }
-}
-
-/// Returns the error for a copy that took no content for too long.
-fn too_slow() -> Error {
-    Error::new(ErrorKind::Timeout)
-        .detail(format!(
-            "the target took no content for {} seconds while other targets waited",
-            STALL_LIMIT.as_secs()
-        ))
-        .with_hint("Copy to this target alone, or reduce --parallel.")
+    for Receiver { member, sender } in receivers {
+        // The buffer is free when the copy has taken everything.
+        let free = async { sender.reserve_many(BUFFERED_CHUNKS).await.map(drop) };
+        shared.takes(member, free).await;
+    }
 }
 
 /// Returns an error for one of several copies that a failed read affects.
@@ -410,11 +352,11 @@ fn shared_error(error: &Arc<Error>) -> Error {
 /// 5 s: how long a copy waits for another copy that neither opens the blob nor skips it. Then the
 /// blob is read, and read again for the other copy.
 const GATHER_LIMIT: Duration = Duration::from_secs(5);
-/// 15 s: how long a copy may take no content while others wait for the next chunk. Without a limit,
-/// copies that wait for each other's requests at the same host would never end.
+/// 15 s: how long a copy may take no content while others wait. Without a limit, copies that wait
+/// for each other's requests at the same host would never end.
 const STALL_LIMIT: Duration = Duration::from_secs(15);
-/// 8 chunks of at most 256 KiB: 2 MiB for each blob. The copies share the memory of the chunks. A
-/// faster copy is ahead of the slowest by at most this much.
+/// 8 chunks of at most 256 KiB: 2 MiB for each blob that is being read. The copies share the memory
+/// of the chunks. A faster copy is ahead of the slowest by at most this much.
 const BUFFERED_CHUNKS: usize = 8;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod digest_tags;
 mod event;
 mod fan_out;
 mod manifest;
+mod permits;
 mod plan;
 mod preview;
 mod referrers;
@@ -101,8 +102,12 @@ impl CopyOptions {
     /// Returns the number of manifests, small blobs and checks that are in progress at the same
     /// time.
     fn small_parallel(&self) -> usize {
-        if self.parallel == NonZeroUsize::MIN { 1 } else { SMALL_PARALLEL }
+        small_parallel(self.parallel)
     }
+}
+
+fn small_parallel(parallel: NonZeroUsize) -> usize {
+    if parallel == NonZeroUsize::MIN { 1 } else { SMALL_PARALLEL }
 }
 
 /// Copies content from one store to another. Content that several copies share is copied only once.

@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::digest_tags::TagListing;
 use super::event::CopyStats;
+use super::permits::Permits;
 use super::plan::{self, TagStep, Walk};
 use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary, LeftBehind, SharedReads};
 use crate::descriptor::Descriptor;
@@ -97,12 +98,7 @@ impl Run {
         options: CopyOptions,
         observer: CopyObserver,
     ) -> Self {
-        let large_blobs = Arc::new(Semaphore::new(options.parallel.get().min(PARALLEL_LIMIT)));
-        let small_requests = match options.small_parallel() {
-            // A copy without parallelism has one permit for everything.
-            1 => Arc::clone(&large_blobs),
-            more => Arc::new(Semaphore::new(more)),
-        };
+        let Permits { large: large_blobs, small: small_requests } = Permits::new(options.parallel);
         let small_blobs = Arc::clone(&small_requests);
         let (blobs, manifests, attached, listed, tags, own_tags) = Default::default();
         Self {
@@ -466,5 +462,3 @@ pub(super) fn canceled(e: tokio::sync::AcquireError) -> Error {
 const INDEX_ATTEMPTS: usize = 3;
 /// 100,000 entries of content that is not copied, about 20 MiB. A malicious source could list more.
 const LEFT_BEHIND_LIMIT: usize = 100_000;
-/// 1,024 large blobs at a time: more connections than any registry serves.
-pub(super) const PARALLEL_LIMIT: usize = 1024;

@@ -5,6 +5,8 @@ use futures_util::future::join_all;
 use super::*;
 use crate::blob::BlobBody;
 use crate::copy::{Copier, CopySummary};
+use crate::error::ErrorKind;
+use crate::graph::Successors;
 use crate::memory::Memory;
 use crate::pack::Pack;
 use crate::store::{Node, Presence, Pushed, Target};
@@ -61,6 +63,8 @@ enum Behavior {
     Fail,
     /// Reads three chunks, then nothing for a minute, and then fails.
     Stall,
+    /// Reads three chunks, then nothing for a minute, and then the rest.
+    Pause,
 }
 
 #[derive(Debug)]
@@ -111,19 +115,26 @@ impl Target for Faulty {
         if self.behavior == Behavior::Store || descriptor.size < 1000 {
             return self.memory.push_blob(descriptor, body).await;
         }
-        let reader = body.open(descriptor).await?;
-        let read: Vec<_> = reader.take(3).collect().await;
+        let mut reader = body.open(descriptor).await?;
+        let mut read: Vec<_> = reader.by_ref().take(3).collect().await;
         assert_eq!(read.len(), 3);
-        if self.behavior == Behavior::Stall {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+        if self.behavior != Behavior::Fail {
+            tokio::time::sleep(MINUTE).await;
         }
-        Err(Error::new(ErrorKind::Timeout).at(self.name()))
+        if self.behavior != Behavior::Pause {
+            return Err(Error::new(ErrorKind::Timeout).at(self.name()));
+        }
+        read.extend(reader.collect::<Vec<_>>().await);
+        let whole = read.into_iter().collect::<Result<Vec<_>>>()?.concat();
+        self.memory.push_blob(descriptor, Bytes::from(whole).into()).await
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         self.memory.push_manifest(manifest, tag).await
     }
 }
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn tag() -> Tag {
     Tag::parse("v1").unwrap()
@@ -208,6 +219,61 @@ async fn a_target_that_fails_or_stalls_does_not_stop_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_pauses_reads_the_rest_by_itself_and_does_not_hold_the_others() {
+    let source = source().await;
+    let ((whole, good), (slow, pausing)) = (faulty(Behavior::Store), faulty(Behavior::Pause));
+    let source = &source;
+    let reads = SharedReads::new(2, NonZeroUsize::MIN);
+    let began = Instant::now();
+    let copies = reads.into_iter().zip([good, pausing]).map(|(reads, target)| async move {
+        let copier = Copier::builder(Arc::clone(source) as _, target).shared_reads(reads).build();
+        copier.copy(&tag().into(), Some(&tag())).await.unwrap();
+        began.elapsed()
+    });
+    let took = join_all(copies).await;
+    // The first blob waits for the pausing target, and the others do not.
+    assert_eq!(took[0], STALL_LIMIT);
+    // Its second file no longer waits for the first one to be taken.
+    assert_eq!(took[1], STALL_LIMIT + MINUTE);
+    assert_eq!((whole.manifest_count(), slow.manifest_count()), (1, 1));
+    for blob in source.blobs.lock().unwrap().iter() {
+        assert_eq!(slow.blob_bytes(blob), source.memory.blob_bytes(blob));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_ends_when_all_copies_have_taken_its_content() {
+    let counted = source().await;
+    let manifest = counted.memory.manifest(&tag().into()).await.unwrap();
+    let blobs = Successors::of(&manifest).unwrap().blobs;
+    // Both fit into the buffers, but the only permit is needed for each of them.
+    let small: Vec<_> = blobs.into_iter().filter(|blob| blob.size < 8000).collect();
+    let more = Bytes::from_static(b"another small blob");
+    let more = {
+        let descriptor =
+            Descriptor::new(MediaType::OCTET_STREAM, Digest::sha256(&more), more.len() as u64);
+        counted.memory.push_blob(&descriptor, more.into()).await.unwrap();
+        descriptor
+    };
+    let members = SharedReads::new(2, NonZeroUsize::MIN);
+    let sources: Vec<_> =
+        members.iter().map(|member| member.source(Arc::clone(&counted) as _)).collect();
+    let first = join_all(sources.iter().map(|source| source.blob(&small[0]))).await;
+    let second = join_all(sources.iter().map(|source| source.blob(&more)));
+    tokio::pin!(second);
+    let early = timeout(STALL_LIMIT / 2, &mut second).await;
+    assert!(early.is_err(), "the content of the first blob is still in memory");
+    assert_eq!(counted.blobs.lock().unwrap().len(), 1);
+    for reader in first {
+        reader.unwrap().bytes(usize::MAX).await.unwrap();
+    }
+    for reader in second.await {
+        reader.unwrap().bytes(usize::MAX).await.unwrap();
+    }
+    assert_eq!(counted.blobs.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_read_is_an_error_of_every_copy() {
     let source = source().await;
     let (_, good) = faulty(Behavior::Store);
@@ -250,31 +316,5 @@ async fn a_copy_that_opens_a_blob_again_reads_it_alone() {
     let read = opened.into_iter().map(|reader| reader.unwrap().bytes(usize::MAX));
     for content in join_all(read).await {
         assert_eq!(content.unwrap().len() as u64, blob.size);
-    }
-}
-
-#[test]
-fn a_copy_is_expected_until_it_opens_the_blob_or_finishes_it_or_a_manifest_above_it() {
-    let [blob, image, index, other] =
-        [b"b", b"i", b"x", b"o"].map(|bytes: &[u8; 1]| Digest::sha256(bytes));
-    let with = |change: &dyn Fn(&mut Member)| {
-        let mut member = Member::default();
-        change(&mut member);
-        member
-    };
-    for (member, expected) in [
-        (Member::default(), true),
-        (with(&|m| m.is_done = true), false),
-        (with(&|m| m.opened.extend([blob.clone()])), false),
-        (with(&|m| m.opened.extend([other.clone()])), true),
-        (with(&|m| m.finished.extend([blob.clone()])), false),
-        (with(&|m| m.finished.extend([image.clone()])), false),
-        (with(&|m| m.finished.extend([index.clone()])), false),
-        (with(&|m| m.finished.extend([other.clone()])), true),
-    ] {
-        let mut state = State { members: vec![member], ..State::default() };
-        state.parents.insert(blob.clone(), vec![image.clone()]);
-        state.parents.insert(image.clone(), vec![index.clone()]);
-        assert_eq!(state.is_expected(&blob), expected, "{:?}", state.members[0].finished);
     }
 }
