@@ -162,9 +162,11 @@ impl RemoteRepository {
             return Ok(());
         }
         let mut reply = reply.expect(&[200, 202, 204]).await.map_err(|e| e.at(&about))?;
-        // A proxy or login page answers every request with 200.
-        if reply.is(&[200]) {
-            let body = reply.document(PAGE_LIMIT).await.map_err(|e| e.at(&about))?;
+        // A proxy or login page answers every request with 200. The status alone shows a deletion, so
+        // a body that breaks off does not matter.
+        if reply.is(&[200])
+            && let Ok(body) = reply.document(PAGE_LIMIT).await
+        {
             return refuse_web_page(&reply.uri, &body).map_err(|e| e.at(about));
         }
         reply.body.drain().await;

@@ -233,6 +233,28 @@ async fn a_push_sends_the_exact_bytes_and_is_retried() {
 }
 
 #[tokio::test]
+async fn a_deletion_counts_as_done_if_only_its_reply_was_lost_or_broke_off() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    let tag_name = Tag::parse("v1").unwrap();
+    let delete = |status| request("DELETE", &tag()).answer(status);
+    server.expect(delete(200).body("{\"deleted\":true}").cut(3));
+    repository.delete_tag(&tag_name).await.unwrap();
+    // The first request may have deleted the tag.
+    server.expect(delete(503));
+    server.expect(delete(404));
+    repository.delete_tag(&tag_name).await.unwrap();
+    // A refused request deleted nothing.
+    server.expect(delete(429));
+    server.expect(delete(404));
+    let e = repository.delete_tag(&tag_name).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+    server.expect(delete(200).body("<html>login</html>"));
+    assert_eq!(repository.delete_tag(&tag_name).await.unwrap_err().kind(), ErrorKind::Protocol);
+    server.finish();
+}
+
+#[tokio::test]
 async fn tags_and_manifests_are_deleted_if_the_registry_supports_it() {
     let server = Script::start().await;
     let repository = remote(&server);
