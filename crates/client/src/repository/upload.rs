@@ -127,6 +127,7 @@ impl RemoteRepository {
         let root = self.endpoint().await?.root();
         let location = resolve(&root, location.as_bytes()).map_err(refused)?;
         check_hop(&root, &location).map_err(refused)?;
+        check_session(&location).map_err(refused)?;
         let mut upload = Upload::at(self, location, None);
         upload.status().await?;
         Ok(upload)
@@ -140,12 +141,7 @@ impl RemoteRepository {
 impl Upload {
     /// Returns the session in the reply to a POST.
     pub(super) async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
-        let location = reply.location()?;
-        // To cancel such a session would delete the blob.
-        let path = location.path().trim_end_matches('/').replace("%3A", ":").replace("%3a", ":");
-        if path.rsplit('/').next().is_some_and(|last| Digest::parse(last).is_ok()) {
-            return Err(protocol_error(&location, "is a blob, not an upload".to_owned()));
-        }
+        let location = session_url(&reply)?;
         let min_chunk_size = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(min_chunk_size);
         reply.body.drain().await;
         Ok(Self::at(repository, location, min_chunk_size))
@@ -373,13 +369,31 @@ impl Upload {
     /// Uses the new location, if the reply has one.
     fn follow(&mut self, reply: &Reply) -> Result<()> {
         if reply.headers.contains_key(http::header::LOCATION) {
-            self.location = reply.location()?;
+            self.location = session_url(reply)?;
         }
         Ok(())
     }
 
     fn unusable(&self, source: http::header::InvalidHeaderValue) -> Error {
         Error::new(ErrorKind::Invalid).at(self.repository.upload_name()).with_source(source)
+    }
+}
+
+/// Returns the session's URL in a reply.
+fn session_url(reply: &Reply) -> Result<Uri> {
+    let location = reply.location()?;
+    match check_session(&location) {
+        Ok(()) => Ok(location),
+        Err(clause) => Err(protocol_error(&location, clause.to_owned())),
+    }
+}
+
+/// Checks that a URL is not a blob's, because canceling such a session would delete the blob.
+fn check_session(location: &Uri) -> Result<(), &'static str> {
+    let path = location.path().trim_end_matches('/').replace("%3A", ":").replace("%3a", ":");
+    match path.rsplit('/').next().is_some_and(|last| Digest::parse(last).is_ok()) {
+        true => Err("is a blob, not an upload"),
+        false => Ok(()),
     }
 }
 

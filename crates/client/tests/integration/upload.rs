@@ -97,6 +97,35 @@ async fn an_upload_sends_each_chunk_with_its_range_to_the_current_location() {
 }
 
 #[tokio::test]
+async fn the_location_of_a_blob_never_becomes_a_session() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let stored = format!("/v2/a/b/blobs/{}", descriptor.digest);
+    let refused = |error: longshore::Error| {
+        assert!(error.to_string().contains("is a blob, not an upload"), "{error}");
+        error.kind()
+    };
+    let begun = Exchange::new("POST", "/v2/a/b/blobs/uploads/").answer(202);
+    server.expect(begun.header("location", &*stored));
+    let error = remote(&server).begin_upload().await.err().unwrap();
+    assert_eq!(refused(error), ErrorKind::Protocol);
+    // Every later reply may name a new location.
+    server.expect(begin("/v2/u/1"));
+    server.expect(patch("/v2/u/1", b"01234").header("location", &*stored));
+    let query = Exchange::new("GET", "/v2/u/1").answer(204);
+    server.expect(query.header("location", stored.replace(':', "%3A")));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    let error = upload.append(bytes(b"01234"), 5).await.unwrap_err();
+    assert_eq!(refused(error), ErrorKind::Protocol);
+    assert_eq!(refused(upload.status().await.unwrap_err()), ErrorKind::Protocol);
+    upload.cancel().await.unwrap();
+    let error = remote(&server).resume_upload(&stored).await.err().unwrap();
+    assert_eq!(refused(error), ErrorKind::Invalid);
+    server.finish();
+}
+
+#[tokio::test]
 async fn a_streamed_patch_has_no_length_and_no_range() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
