@@ -7,7 +7,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_core::{BlobBody, Descriptor, Pushed, Result};
+use longshore_core::{BlobBody, Descriptor, Error, ErrorCode, Pushed, Result};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
@@ -149,15 +149,23 @@ async fn post(
             repository.learn(|known| known.capabilities.single_post = Some(false));
             send(repository, descriptor, body, Some(Session::of(upload))).await
         }
-        Err(error) if matches!(error.status(), Some(401 | 429)) => Err(error),
-        Err(error) => {
+        Err(error) if refuses_single_post(&error) => {
             tracing::debug!(digest = %descriptor.digest, %error, "the single request failed");
-            if matches!(error.status(), Some(400 | 405 | 411 | 413 | 415 | 501)) {
+            // The repository may lack something else.
+            if error.status() != Some(404) {
                 repository.learn(|known| known.capabilities.single_post = Some(false));
             }
             check_then_push(repository, descriptor, body).await
         }
+        // Another push would fail for the same reason, after the same number of attempts.
+        Err(error) => Err(error),
     }
+}
+
+/// Returns true if a registry may accept the blob in another form than a single `POST`.
+fn refuses_single_post(error: &Error) -> bool {
+    let is_about_form = matches!(error.status(), Some(400 | 404 | 405 | 411 | 415 | 501));
+    is_about_form && !OTHER_REASONS.iter().any(|code| error.has_code(code))
 }
 
 /// Pushes a blob as configured, unless the repository has it.
@@ -198,6 +206,10 @@ async fn probe(repository: &RemoteRepository, descriptor: &Descriptor) {
 const CONTACT_WAIT: Duration = Duration::from_secs(2);
 /// 64 KiB: the content that is wasted if the registry ignores the body of a `POST`, or has the blob.
 const SINGLE_POST_LIMIT: u64 = 64 << 10;
+
+/// Codes of refusals that do not depend on the form of the request.
+const OTHER_REASONS: [ErrorCode; 4] =
+    [ErrorCode::DENIED, ErrorCode::UNAUTHORIZED, ErrorCode::NAME_INVALID, ErrorCode::NAME_UNKNOWN];
 
 #[cfg(test)]
 mod tests {

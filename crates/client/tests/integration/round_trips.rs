@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore::{
-    BlobBody, Client, Copier, CopyOptions, CopyStats, Descriptor, Memory, Pack, Pushed,
+    BlobBody, Client, Copier, CopyOptions, CopyStats, Descriptor, ErrorKind, Memory, Pack, Pushed,
     ReferrerSelection, RemoteRepository, Source as _, Tag, Target as _,
 };
 use longshore_registry::{Registry, TestRegistry};
@@ -311,7 +311,7 @@ async fn a_failed_probe_is_not_stored() {
 #[tokio::test]
 async fn a_small_blob_is_pushed_as_any_other_if_its_single_post_fails() {
     // The last status does not show that the registry lacks single requests.
-    for (status, requests) in [(400, 1), (405, 1), (403, 2)] {
+    for (status, requests) in [(400, 1), (405, 1), (404, 2)] {
         let server = Script::start().await;
         let content = b"small";
         let small = blob(content);
@@ -326,6 +326,26 @@ async fn a_small_blob_is_pushed_as_any_other_if_its_single_post_fails() {
             let pushed = repository.ensure_blob(&small, body).await;
             assert_eq!(pushed.unwrap(), Pushed::Existing, "{status}");
         }
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_small_blob_is_not_pushed_in_another_form_if_its_single_post_fails_for_another_reason() {
+    let denied = r#"{"errors":[{"code":"DENIED","message":"no"}]}"#;
+    for (status, body, kind) in [
+        (400, denied, ErrorKind::Invalid),
+        (403, "", ErrorKind::Denied),
+        (413, "", ErrorKind::TooLarge),
+        (507, "", ErrorKind::Transport),
+    ] {
+        let server = Script::start().await;
+        let small = blob(b"small");
+        let single = format!("/v2/a/b/blobs/uploads/?digest={}", small.digest);
+        server.expect(Exchange::new("POST", single).sending(b"small").answer(status).body(body));
+        let body = bytes::Bytes::from_static(b"small").into();
+        let error = remote(&server).ensure_blob(&small, body).await.unwrap_err();
+        assert_eq!((error.kind(), error.status()), (kind, Some(status)));
         server.finish();
     }
 }
