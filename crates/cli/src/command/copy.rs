@@ -36,7 +36,8 @@ continues where it stopped, in a layout or if the registry kept the upload. With
 tag that fails is reported on stderr, and the other tags are copied. The exit code is then 1. If \
 no tag was copied and all failures have the same exit code, the command exits with this code. The \
 same applies to several sources, and to several targets. Several targets are written at the same \
-time, from one read of the source, at the pace of the slowest.")]
+time, from one read of the source, at the pace of the slowest. A target that takes no data for 15 s \
+continues with a read of its own. The command refuses to write one tag or name twice.")]
 pub(crate) struct Arguments {
     /// The images to copy, then the target, unless --to is given. If the target has no tag, the
     /// source's tag is used.

@@ -23,6 +23,8 @@ struct State {
     last: Instant,
     stage: Stage,
     spent: Spent,
+    /// True while a new connection is being established, and from then on if this fails.
+    is_connecting: bool,
     error: Option<Error>,
     rest: Rest,
     /// The task that sends more of the body.
@@ -82,6 +84,7 @@ impl Activity {
             last: Instant::now(),
             stage: Stage::Reply,
             spent: Spent::default(),
+            is_connecting: false,
             error: None,
             rest: Rest::Yes,
             sender: None,
@@ -136,6 +139,16 @@ impl Activity {
         let mut spent = state.spent;
         spent.add(state.stage, state.last.elapsed());
         spent
+    }
+
+    /// Records that a new connection is being established, or that it is ready.
+    pub(crate) fn set_connecting(&self, is_connecting: bool) {
+        self.state().is_connecting = is_connecting;
+    }
+
+    /// Returns true if the request waits for a new connection, or ended during this wait.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.state().is_connecting
     }
 
     /// Returns the error that ended the body, if there is one.

@@ -221,7 +221,13 @@ impl Open {
         if std::mem::replace(&mut self.has_ended, true) {
             return;
         }
-        let (sent, timings) = (self.sent.load(Ordering::Relaxed), self.timings());
+        let timings = self.timings();
+        // A body in memory counts as a whole, unless the request ended before it had a connection.
+        let is_canceled = error.is_none() && self.head.is_none();
+        let sent = match is_canceled && self.activity.is_connecting() {
+            true => 0,
+            false => self.sent.load(Ordering::Relaxed),
+        };
         {
             let mut statistics = self.recorder.counters.lock();
             statistics.body_bytes_sent += sent;
@@ -348,10 +354,36 @@ mod tests {
         }
     }
 
+    /// A transport that never replies. It waits for a new connection, which exists after a second.
+    #[derive(Debug)]
+    struct Connecting;
+
+    #[async_trait]
+    impl Transport for Connecting {
+        async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
+            let activity = request.extensions().get::<Activity>().unwrap();
+            activity.set_connecting(true);
+            sleep(SECOND).await;
+            activity.set_connecting(false);
+            std::future::pending().await
+        }
+    }
+
     fn request(body: Body) -> Request<Body> {
         let mut request = Request::put("https://r.example/v2/?key=s3cret").body(body).unwrap();
         request.headers_mut().insert("authorization", "Bearer s3cret".parse().unwrap());
         request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_canceled_before_it_has_a_connection_sent_nothing() {
+        let recorder = Arc::new(Recorder::default());
+        let observe = Observe::new(Arc::new(Connecting), Arc::clone(&recorder));
+        for (limit, sent) in [(SECOND / 2, 0), (2 * SECOND, 5)] {
+            let body = Body::Bytes(Bytes::from_static(b"abcde"));
+            assert!(timeout(limit, observe.send(request(body))).await.is_err());
+            assert_eq!(recorder.counters.lock().body_bytes_sent, sent, "{limit:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,8 @@
 //! A body stalls if no byte, or too few bytes, arrive within the time limit.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,10 +21,44 @@ pub(crate) struct Watched<S> {
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
+    arrival: Arc<Arrival>,
     /// True if the current wait was reported, or ends too early for a report.
     is_reported: bool,
     waited: Duration,
     received: u64,
+}
+
+/// Records when a wait ends, because the reader may ask for the chunk only later.
+#[derive(Debug, Default)]
+struct Arrival(Mutex<(Option<Waker>, Option<Instant>)>);
+
+impl Arrival {
+    /// Begins a wait of this task.
+    fn await_in(&self, task: &Waker) {
+        *self.state() = (Some(task.clone()), None);
+    }
+
+    /// Returns the time at which the wait ended.
+    fn time(&self) -> Option<Instant> {
+        self.state().1
+    }
+
+    fn state(&self) -> MutexGuard<'_, (Option<Waker>, Option<Instant>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Arrival {
+    fn wake(self: Arc<Self>) {
+        let task = {
+            let mut state = self.state();
+            state.1.get_or_insert_with(Instant::now);
+            state.0.take()
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
 }
 
 /// The ways in which a body stalls.
@@ -43,6 +78,7 @@ impl<S> Watched<S> {
             limit,
             timer: Box::pin(sleep(limit)),
             waiting_since: None,
+            arrival: Arc::default(),
             is_reported: false,
             waited: Duration::ZERO,
             received: 0,
@@ -50,9 +86,14 @@ impl<S> Watched<S> {
     }
 
     /// Counts a chunk. Returns a stall if chunks arrive too slowly.
-    fn account(&mut self, size: usize) -> Option<Stall> {
+    ///
+    /// - `arrived`: the end of the wait, if the reader did not ask for the chunk immediately.
+    fn account(&mut self, size: usize, arrived: Option<Instant>) -> Option<Stall> {
         self.received += size as u64;
-        self.waited += self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        if let Some(since) = self.waiting_since.take() {
+            let end = arrived.unwrap_or_else(Instant::now);
+            self.waited += end.saturating_duration_since(since);
+        }
         if self.waited < self.limit {
             return None;
         }
@@ -89,11 +130,16 @@ where
     type Item = Result<Bytes, Result<E, Stall>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.inner.poll_next_unpin(cx) {
-            Poll::Ready(Some(Ok(chunk))) => Poll::Ready(Some(match self.account(chunk.len()) {
-                Some(stall) => Err(Err(stall)),
-                None => Ok(chunk),
-            })),
+        let arrived = self.arrival.time();
+        self.arrival.await_in(cx.waker());
+        let waker = Waker::from(Arc::clone(&self.arrival));
+        match self.inner.poll_next_unpin(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                Poll::Ready(Some(match self.account(chunk.len(), arrived) {
+                    Some(stall) => Err(Err(stall)),
+                    None => Ok(chunk),
+                }))
+            }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Ok(error)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => self.poll_silence(cx).map(|()| Some(Err(Err(Stall::Silent)))),
@@ -106,7 +152,7 @@ const SLOWEST: f64 = 1024.0;
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use futures_util::{FutureExt as _, stream};
     use longshore_testkit::wait_log::WaitLog;
 
     use super::*;
@@ -156,6 +202,30 @@ mod tests {
         while let Some(chunk) = body.next().await {
             assert!(chunk.is_ok());
             sleep(2 * LIMIT).await;
+        }
+    }
+
+    /// A reader may begin to wait for a chunk, and then be busy with another task.
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_of_a_reader_that_began_to_wait_does_not_count() {
+        let second = Duration::from_secs(1);
+        for (pause, expected) in [(second, None), (20 * second, Some(Stall::Slow))] {
+            let (sender, receiver) = tokio::sync::mpsc::channel(1);
+            let received = stream::unfold(receiver, |mut receiver| async move {
+                receiver.recv().await.map(|chunk| (chunk, receiver))
+            });
+            let mut body = watched(Box::pin(received), LIMIT);
+            let mut found = None;
+            for _ in 0..20 {
+                assert!(body.next().now_or_never().is_none());
+                sleep(pause).await;
+                sender.send(Ok(Bytes::from(vec![0; 4096]))).await.unwrap();
+                sleep(30 * second - pause).await;
+                if let Err(Err(stall)) = body.next().await.unwrap() {
+                    found = Some(stall);
+                }
+            }
+            assert_eq!(found, expected, "{pause:?}");
         }
     }
 

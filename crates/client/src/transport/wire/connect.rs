@@ -53,10 +53,18 @@ where
     }
 
     fn call(&mut self, target: R) -> Self::Future {
+        let activity = CURRENT.try_with(Activity::clone).ok();
+        if let Some(activity) = &activity {
+            activity.set_connecting(true);
+        }
         let (entered, connecting) = (enter(Stage::Connection), self.0.call(target));
         Box::pin(async move {
             let _until_connected = entered;
-            connecting.await
+            let connection = connecting.await?;
+            if let Some(activity) = activity {
+                activity.set_connecting(false);
+            }
+            Ok(connection)
         })
     }
 }
