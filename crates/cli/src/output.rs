@@ -214,6 +214,12 @@ pub(crate) fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }
 
+/// Formats a number of things for users: `1 blob`, `2 blobs`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 fn json(document: &impl Serialize) -> Result<()> {
     line(as_json(document)?)
 }
@@ -240,6 +246,11 @@ const STDOUT: &str = "standard output";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_one_thing_has_a_singular_noun() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "blob")), ["0 blobs", "1 blob", "2 blobs"]);
+    }
 
     #[test]
     fn only_a_broken_stdout_pipe_counts_as_success() {

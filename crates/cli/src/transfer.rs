@@ -2,7 +2,7 @@
 
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
 
@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::exit;
 use crate::guard::{self, Guard};
 use crate::message::say;
-use crate::output::{Report, size};
+use crate::output::{Report, counted, size};
 
 /// The options of copy, pull and push.
 #[derive(Clone, Debug, Args)]
@@ -175,14 +175,32 @@ impl Outcome {
     /// Prints a line for each failure, and the number of images that were not tried. Then prints the
     /// result.
     fn print(&self, context: &Context) -> Result<()> {
-        for failure in self.tried() {
-            say(format_args!("longshore: {failure}"));
-        }
+        self.failures().iter().for_each(|line| say(format_args!("longshore: {line}")));
         match self.report.failures.len() - self.tried().count() {
             0 => {}
-            left => say(format_args!("longshore: {left} images not tried, for the same reason")),
+            left => say(format_args!(
+                "longshore: {} not tried, for the same reason",
+                counted(left as u64, "image")
+            )),
         }
         report_with_statistics(context, self)
+    }
+
+    /// Returns a line for each failure. A failure of a source is the same for several targets, which
+    /// one line names.
+    fn failures(&self) -> Vec<String> {
+        let mut targets: HashMap<String, Vec<String>> = HashMap::new();
+        for failure in self.tried() {
+            targets.entry(failure.to_string()).or_default().push(failure.target.to_string());
+        }
+        let line = |failure: &CopyFailure| {
+            let text = failure.to_string();
+            Some(match &targets.remove(&text)?[..] {
+                [_] => text,
+                several => format!("{text} (for {})", EscapedText(&several.join(", "))),
+            })
+        };
+        self.tried().filter_map(line).collect()
     }
 
     /// Returns an error if the work is incomplete. If nothing was copied and all failures have the
@@ -221,10 +239,10 @@ impl Report for Outcome {
             }
             write!(
                 to,
-                "{}  {} sent ({} blobs), {} mounted, {} already there",
+                "{}  {} sent ({}), {} mounted, {} already there",
                 summary.root.digest,
                 size(stats.bytes_sent),
-                stats.blobs_sent,
+                counted(stats.blobs_sent, "blob"),
                 stats.blobs_mounted,
                 stats.blobs_held,
             )?;

@@ -75,6 +75,13 @@ fn a_target_that_fails_does_not_stop_the_others_and_the_exit_code_shows_it() {
     assert!(ended.stderr.contains("localhost:1") && ended.stderr.contains("already exists"));
     let same = format!("copy -q {two} --to {app} --to oci:copy --if-absent");
     program.fails(6, &same);
+
+    // A source that fails is reported once, with all its targets.
+    let line = format!("copy -q {app}:v1 {app}:absent --to {app}2 --to oci:other");
+    let ended = program.run(line.split(' '));
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    assert!(ended.stderr.contains(&format!("(for {app}2, oci:other)")), "{ended:?}");
 }
 
 #[test]
