@@ -94,7 +94,10 @@ impl Hosts {
     pub(crate) async fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings> {
         let config = self.config();
         let root = |https| Ok::<_, Error>(endpoint(registry, https, &config.of(registry))?.root());
-        let retried = |wire| Retry::new(wire, config.retry.clone(), Arc::clone(&self.recorder));
+        let retried = |wire| {
+            let recorder = Arc::clone(&self.recorder);
+            Retry::new(wire, config.retry.clone(), Arc::default(), recorder)
+        };
         let (secure, plain) = (root(true)?, root(false)?);
         let probe = Probe {
             checked: &retried(Arc::clone(&self.wire)),
@@ -182,8 +185,10 @@ fn wire(
 fn stack(setup: &Setup, wire: Arc<dyn Transport>, recorder: &Arc<Recorder>) -> Arc<Auth> {
     let redirect = Arc::new(Redirect::new(wire));
     let places = setup.config.limits.requests_per_host;
-    let limit = Arc::new(Limit::new(redirect, places, Arc::clone(recorder)));
-    let retried = Retry::new(limit, setup.config.retry.clone(), Arc::clone(recorder));
+    let pauses = Arc::default();
+    let limit = Limit::new(redirect, places, Arc::clone(&pauses), Arc::clone(recorder));
+    let policy = setup.config.retry.clone();
+    let retried = Retry::new(Arc::new(limit), policy, pauses, Arc::clone(recorder));
     let retried = Arc::new(retried);
     Arc::new(Auth::new(retried, setup.clone()))
 }

@@ -1,19 +1,21 @@
-//! Limits the number of concurrent requests to one host.
+//! Limits the number of concurrent requests to one host. `window` adapts the number to the host.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Request, Response};
-use tokio::sync::Semaphore;
+use http::{Method, Request, Response};
 use tokio::time::Instant;
 
 use super::observe::Recorder;
-use super::{Body, Transport, TransportError};
+use super::pauses::Pauses;
+use super::window::Window;
+use super::{Body, Transport, TransportError, TransportErrorKind};
 use crate::bounded::BoundedCache;
 use crate::origin::Origin;
 
-/// The layer that limits concurrent requests per origin.
+/// The layer that limits concurrent requests per origin. A request that waits for its place also
+/// waits for the time that the host has requested meanwhile.
 ///
 /// A request holds its permit only until the head of the reply arrives. The request holds no permit
 /// while the body is read, because a copy within one registry sends a request while it reads the
@@ -23,7 +25,8 @@ use crate::origin::Origin;
 pub(crate) struct Limit {
     inner: Arc<dyn Transport>,
     places: NonZeroUsize,
-    hosts: BoundedCache<Key, Arc<Semaphore>>,
+    hosts: BoundedCache<Key, Arc<Window>>,
+    pauses: Arc<Pauses>,
     recorder: Arc<Recorder>,
 }
 
@@ -37,33 +40,47 @@ impl Limit {
     pub(crate) fn new(
         inner: Arc<dyn Transport>,
         places: NonZeroUsize,
+        pauses: Arc<Pauses>,
         recorder: Arc<Recorder>,
     ) -> Self {
-        Self { inner, places, hosts: BoundedCache::default(), recorder }
+        Self { inner, places, hosts: BoundedCache::default(), pauses, recorder }
     }
 
-    fn places_of(&self, request: &Request<Body>) -> Arc<Semaphore> {
+    fn window_of(&self, request: &Request<Body>) -> Arc<Window> {
         let streams = matches!(request.body(), Body::Stream { .. });
         let key = Key { origin: Origin::of(request.uri()), streams };
-        self.hosts.get_or_insert_with(key, || Semaphore::new(self.places.get()).into())
+        self.hosts.get_or_insert_with(key, || Window::new(self.places).into())
+    }
+}
+
+/// Returns true if a reply, or the lack of one, shows that the host has too much work.
+fn is_overloaded(result: &Result<Response<Body>, TransportError>) -> bool {
+    match result {
+        Ok(reply) => matches!(reply.status().as_u16(), 429 | 500 | 502..=504),
+        Err(e) => matches!(e.fault(), TransportErrorKind::NotSent | TransportErrorKind::TimedOut),
     }
 }
 
 #[async_trait]
 impl Transport for Limit {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        let places = self.places_of(&request);
-        let _place = match places.try_acquire() {
-            Ok(place) => Some(place),
-            Err(_) => {
+        let window = self.window_of(&request);
+        let mut place = match window.try_enter() {
+            Some(place) => place,
+            None => {
                 let start = Instant::now();
-                // The semaphore is never closed, so acquiring a permit never fails.
-                let place = places.acquire().await.ok();
+                let place = window.enter().await;
                 self.recorder.counters.lock().waits.request_limit += start.elapsed();
                 place
             }
         };
-        self.inner.send(request).await
+        let wait = self.pauses.wait(request.uri()).await;
+        self.recorder.counters.lock().waits.retries += wait;
+        let is_comparable = matches!(*request.method(), Method::GET | Method::HEAD);
+        place.begin();
+        let result = self.inner.send(request).await;
+        place.record(is_overloaded(&result), is_comparable);
+        result
     }
 }
 
@@ -98,6 +115,7 @@ mod tests {
         let limit = Limit::new(
             Arc::clone(&slow) as _,
             NonZeroUsize::new(3).unwrap(),
+            Arc::default(),
             Arc::clone(&recorder),
         );
         let requests = (0..10)

@@ -10,11 +10,13 @@ pub(crate) mod failure;
 pub(crate) mod limit;
 pub(crate) mod log;
 pub(crate) mod observe;
+mod pauses;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 pub(crate) mod retry_after;
 mod stall;
 mod tls;
+mod window;
 pub(crate) mod wire;
 
 use std::fmt;

@@ -2,15 +2,13 @@
 //!
 //! The last reply is returned unchanged, so that callers can read the bodies of errors.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Method, Request, Response, Uri};
-use tokio::time::{Instant, sleep_until};
+use http::{Method, Request, Response};
 
 use super::observe::Recorder;
+use super::pauses::Pauses;
 use super::retry_after::requested_wait;
 use super::{Body, Repeated, Transport, TransportError, TransportErrorKind, replay};
 use crate::attempts::{Attempt, Outcome, Series};
@@ -24,7 +22,7 @@ use crate::waiting::{Again, pause};
 pub(crate) struct Retry {
     inner: Arc<dyn Transport>,
     policy: RetryPolicy,
-    pauses: Mutex<HashMap<Origin, Instant>>,
+    pauses: Arc<Pauses>,
     recorder: Arc<Recorder>,
 }
 
@@ -32,32 +30,10 @@ impl Retry {
     pub(crate) fn new(
         inner: Arc<dyn Transport>,
         policy: RetryPolicy,
+        pauses: Arc<Pauses>,
         recorder: Arc<Recorder>,
     ) -> Self {
-        Self { inner, policy, pauses: Mutex::default(), recorder }
-    }
-
-    /// Waits until requests to the origin are allowed again.
-    async fn pause(&self, uri: &Uri) {
-        let end = Origin::of(uri).and_then(|origin| self.pauses().get(&origin).copied());
-        if let Some(end) = end.filter(|end| *end > Instant::now()) {
-            self.recorder.counters.lock().waits.retries += end - Instant::now();
-            sleep_until(end).await;
-        }
-    }
-
-    /// Makes other requests to the origin wait for the same time.
-    fn hold_off(&self, uri: &Uri, wait: Duration) {
-        let end = Instant::now().checked_add(wait);
-        let (Some(origin), Some(end)) = (Origin::of(uri), end) else { return };
-        let mut pauses = self.pauses();
-        pauses.retain(|_, end| *end > Instant::now());
-        let known = pauses.entry(origin).or_insert(end);
-        *known = end.max(*known);
-    }
-
-    fn pauses(&self) -> MutexGuard<'_, HashMap<Origin, Instant>> {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { inner, policy, pauses, recorder }
     }
 }
 
@@ -71,7 +47,8 @@ impl Transport for Retry {
         let mut timed_out = false;
         let mut repeated = false;
         loop {
-            self.pause(request.uri()).await;
+            let paused = self.pauses.wait(request.uri()).await;
+            self.recorder.counters.lock().waits.retries += paused;
             let again = replay(&request);
             let replayable = again.is_some();
             let mut result = self.inner.send(request).await;
@@ -98,7 +75,7 @@ impl Transport for Retry {
                 (Some(wait), Some(again)) => {
                     tracing::debug!(?outcome, ?wait, "sending again");
                     if matches!(outcome, Outcome::Status(429)) && requested.is_some() {
-                        self.hold_off(again.uri(), wait);
+                        self.pauses.hold_off(again.uri(), wait);
                     }
                     if let Ok(reply) = result {
                         reply.into_body().drain().await;
@@ -123,10 +100,11 @@ impl Transport for Retry {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use http::StatusCode;
     use longshore_core::{BlobStream, Error, ErrorKind};
-    use tokio::time::sleep;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
     use crate::transport::TransportErrorKind;
@@ -169,7 +147,12 @@ mod tests {
 
     async fn run(script: Vec<Answer>, body: Body) -> (Option<u16>, usize, Duration) {
         let inner = Arc::new(Scripted(Mutex::new(script), Mutex::new(0)));
-        let retry = Retry::new(Arc::clone(&inner) as _, RetryPolicy::default(), Arc::default());
+        let retry = Retry::new(
+            Arc::clone(&inner) as _,
+            RetryPolicy::default(),
+            Arc::default(),
+            Arc::default(),
+        );
         let start = Instant::now();
         let reply = retry.send(Request::new(body)).await;
         let sent = *inner.1.lock().unwrap();
@@ -207,6 +190,7 @@ mod tests {
         let retry = Retry::new(
             Arc::new(Scripted(script, Mutex::new(0))),
             RetryPolicy::default(),
+            Arc::default(),
             Arc::default(),
         );
         let send = async |url: &str, delay| {

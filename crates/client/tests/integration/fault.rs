@@ -162,6 +162,26 @@ async fn a_push_succeeds_despite_transient_faults() {
     }
 }
 
+#[tokio::test]
+async fn all_tags_arrive_at_a_registry_that_limits_the_rate() {
+    let setting = Setting::new().await;
+    setting.content.push(&setting.memory, Some(&tag())).await;
+    let tags: Vec<Tag> = (0..40).map(|n| Tag::parse(&format!("v{n}")).unwrap()).collect();
+    let selector = TagOrDigest::from(tag());
+    longshore::add_tags(&setting.memory, &selector, &tags).await.unwrap();
+    // The first tag is copied alone.
+    for method in ["HEAD", "PUT"] {
+        let busy = Fault::Reply(429, vec![("Retry-After", "0")]);
+        setting.proxy.inject_after(method, "/manifests/", 4, 12, busy);
+    }
+    let target = setting.through_proxy(&impatient().build());
+    let copier = Copier::new(Arc::new(setting.memory.clone()), Arc::new(target));
+    for outcome in copier.copy_tags(tags).await {
+        outcome.result.unwrap();
+    }
+    assert_eq!(setting.proxy.faults_made(), 24);
+}
+
 /// All requests of an operation together are allowed five attempts, even if different requests
 /// fail. After that, a request of another kind is still sent, but only once.
 #[tokio::test]
