@@ -12,6 +12,7 @@ use std::time::Duration;
 use longshore_core::{Error, RegistryName, Result, blob_file};
 use serde::{Deserialize, Serialize};
 
+use crate::auth::KnownChallenge;
 use crate::bounded::BoundedCache;
 use crate::config::UploadMethod;
 
@@ -50,17 +51,6 @@ pub(crate) struct Capabilities {
     pub(crate) chunk_size: Option<NonZeroU64>,
     /// The registry's challenge to requests without credentials.
     pub(crate) challenge: Option<KnownChallenge>,
-}
-
-/// A challenge of a registry, without the scopes, which belong to a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KnownChallenge {
-    /// The token service's URL, as in the challenge.
-    pub(crate) realm: Option<String>,
-    /// The name that the token service uses for the registry.
-    pub(crate) service: Option<String>,
-    /// True if the registry accepts Basic.
-    pub(crate) basic: bool,
 }
 
 /// The capabilities of all registries of a client.

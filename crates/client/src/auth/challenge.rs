@@ -2,9 +2,9 @@
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
+use serde::{Deserialize, Serialize};
 
 use super::scope::Scopes;
-use crate::capabilities::KnownChallenge;
 
 /// An authentication scheme that a server offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,17 @@ pub(crate) struct Bearer {
     pub(crate) service: Option<String>,
     /// The scopes that the registry requires.
     pub(crate) scopes: Scopes,
+}
+
+/// A challenge of a registry, without the scopes, which belong to a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownChallenge {
+    /// The token service's URL, as in the challenge.
+    pub(crate) realm: Option<String>,
+    /// The name that the token service uses for the registry.
+    pub(crate) service: Option<String>,
+    /// True if the registry accepts Basic.
+    pub(crate) basic: bool,
 }
 
 impl Challenge {

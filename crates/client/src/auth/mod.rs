@@ -26,7 +26,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use longshore_core::{RegistryName, Result};
 
 use self::authenticator::Authenticator;
-pub(crate) use self::challenge::Challenge;
+pub(crate) use self::challenge::{Challenge, KnownChallenge};
 pub(crate) use self::explain::Question;
 pub use self::explain::{AuthReport, CredentialLookup};
 use self::method::Method;
