@@ -112,6 +112,7 @@ fn is_transfer(command: &Command) -> bool {
 fn can_continue(command: &Command) -> bool {
     match command {
         Command::Blob(command) => command.can_continue(),
+        Command::Artifact(command) => command.can_continue(),
         command => is_transfer(command),
     }
 }

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::annotations::Annotations;
+use crate::blob::BlobBody;
 use crate::blob_file;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,8 +49,8 @@ pub fn list_files(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
 /// [`NotFound`](ErrorKind::NotFound) if the manifest lists nothing; [`Invalid`](ErrorKind::Invalid)
 /// for a title that [`place_files`] refuses, or for a symbolic link on a path;
 /// [`Io`](ErrorKind::Io); the errors of the source.
-pub async fn pull_files(
-    source: &(impl Source + ?Sized),
+pub async fn pull_files<S: Source + ?Sized + 'static>(
+    source: &Arc<S>,
     manifest: &RawManifest,
     folder: &Path,
 ) -> Result<Vec<PathBuf>> {
@@ -145,11 +147,17 @@ impl Placed {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if a folder on the path is a symbolic link;
-    /// [`Io`](ErrorKind::Io); the errors of the source. No part of the file is left behind.
-    pub async fn write(&self, source: &(impl Source + ?Sized), folder: &Path) -> Result<PathBuf> {
+    /// [`Io`](ErrorKind::Io); the errors of the source. The first bytes of a large blob are kept for
+    /// the next call; see [`blob_file::write_beside`].
+    pub async fn write<S: Source + ?Sized + 'static>(
+        &self,
+        source: &Arc<S>,
+        folder: &Path,
+    ) -> Result<PathBuf> {
         let (file, root) = (self.clone(), folder.to_owned());
         let target = run_blocking(move || file.target(&root)).await?;
-        blob_file::write(&target, source.blob(&self.blob).await?).await?;
+        let body = BlobBody::source(Arc::new(Arc::clone(source)));
+        blob_file::write_beside(&target, &self.blob, body).await?;
         Ok(target)
     }
 
@@ -227,11 +235,11 @@ mod tests {
     async fn files_are_written_under_their_titles() {
         let folder = tempfile::tempdir().unwrap();
         let (store, manifest) = packed(&[("a.txt", "one"), ("deep/er/b.txt", "two")]).await;
-        let paths = pull_files(&store, &manifest, folder.path()).await.unwrap();
+        let paths = pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.unwrap();
         assert_eq!(paths, [folder.path().join("a.txt"), folder.path().join("deep/er/b.txt")]);
         assert_eq!(std::fs::read_to_string(&paths[1]).unwrap(), "two");
         // Pull again, to replace the existing files.
-        pull_files(&store, &manifest, folder.path()).await.unwrap();
+        pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.unwrap();
     }
 
     #[tokio::test]
@@ -239,7 +247,8 @@ mod tests {
         for bad in ["", "/etc/x", "../x", "a/../../x", "a//b", "./x", "a\\b", "a\nb", "."] {
             let folder = tempfile::tempdir().unwrap();
             let (store, manifest) = packed(&[("good", "x"), (bad, "y")]).await;
-            let e = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
+            let e =
+                pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Invalid, "{bad:?}");
             assert!(
                 e.thing() == Some(manifest.digest().as_str()),
@@ -249,14 +258,15 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let (store, manifest) = packed(&[("same", "x"), ("same", "y")]).await;
-        assert!(pull_files(&store, &manifest, folder.path()).await.is_err());
+        assert!(pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.is_err());
         let both = [("good", "x"), ("a/b", "y"), ("a", "z"), ("a.b", "")];
         let (store, manifest) = packed(&both).await;
-        let e = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
+        let e = pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid, "a file cannot be a folder: {e}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let (store, manifest) = packed(&[]).await;
-        let none = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
+        let none =
+            pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.unwrap_err();
         assert_eq!(none.kind(), ErrorKind::NotFound);
     }
 
@@ -278,7 +288,7 @@ mod tests {
         let packed = pack.push(&store, None).await.unwrap();
         let manifest = store.manifest(&packed.digest.into()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let paths = pull_files(&store, &manifest, folder.path()).await.unwrap();
+        let paths = pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.unwrap();
         let one = "sha256-7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
         assert_eq!(paths, [folder.path().join(one), folder.path().join("two")]);
         assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "one");
@@ -318,7 +328,7 @@ mod tests {
     async fn a_colon_is_refused_only_on_windows() {
         let folder = tempfile::tempdir().unwrap();
         let (store, manifest) = packed(&[("12:30.log", "x")]).await;
-        let pulled = pull_files(&store, &manifest, folder.path()).await;
+        let pulled = pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await;
         assert_eq!(pulled.is_ok(), !cfg!(windows), "{pulled:?}");
     }
 
@@ -328,7 +338,7 @@ mod tests {
         let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
         let (store, manifest) = packed(&[("link/x", "x")]).await;
-        let e = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
+        let e = pull_files(&Arc::new(store.clone()), &manifest, folder.path()).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     }

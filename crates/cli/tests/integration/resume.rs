@@ -203,6 +203,22 @@ fn a_blob_written_to_a_file_continues_after_a_kill_and_an_interrupt() {
 }
 
 #[test]
+fn a_pulled_artifact_continues_after_a_kill_and_an_interrupt() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let stage = Stage::new(program, &server.address);
+    stage.program.ok(&format!("push -q {} {}", stage.packed(), stage.remote()));
+    let one = format!("artifact pull {} --layer 1", stage.remote());
+    stage.continues(&format!("{one} -o out/"));
+    let name = stage.layer.replace(':', "-");
+    let written = fs::read(stage.program.path("out").join(name)).unwrap();
+    assert_eq!(longshore::Digest::sha256(&written).to_string(), stage.layer);
+    stage.continues(&format!("{one} -o out/layer"));
+    let written = fs::read(stage.program.path("out/layer")).unwrap();
+    assert_eq!(longshore::Digest::sha256(&written).to_string(), stage.layer);
+}
+
+#[test]
 fn a_push_continues_the_upload_of_a_killed_push() {
     let program = Program::new();
     let server = program.serve(Some("registry"));

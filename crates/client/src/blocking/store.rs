@@ -101,10 +101,6 @@ impl<S: Source + ?Sized> Store<S> {
             -> Result<Selection> = fn select_platforms;
         /// Lists the images that a manifest contains, each with its platform.
         pub fn list_images(&self, manifest: &RawManifest) -> Result<Vec<Descriptor>> = fn list_images;
-        /// Writes the blobs that a manifest lists to a folder, and returns their paths. The name of
-        /// each file is the blob's title, or else its digest.
-        pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
-            = fn pull_files;
         /// Returns a manifest builder whose config exists in this store; see
         /// [`Pack::with_existing_config`].
         pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
@@ -155,12 +151,27 @@ impl<S: Source + ?Sized> Store<S> {
             .map(BlobStream::from)
     }
 
+    /// Writes the blobs that a manifest lists to a folder, and returns their paths. The name of each
+    /// file is the blob's title, or else its digest.
+    ///
+    /// # Errors
+    /// Same as [`pull_files`](fn@pull_files).
+    pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
+    where
+        S: 'static,
+    {
+        wait(pull_files(&self.inner, manifest, folder))
+    }
+
     /// Writes one of a manifest's files below a folder, and returns its path.
     ///
     /// # Errors
     /// Same as [`Placed::write`].
-    pub fn write_placed(&self, file: &Placed, folder: &Path) -> Result<PathBuf> {
-        wait(file.write(&*self.inner, folder))
+    pub fn write_placed(&self, file: &Placed, folder: &Path) -> Result<PathBuf>
+    where
+        S: 'static,
+    {
+        wait(file.write(&self.inner, folder))
     }
 }
 

@@ -27,6 +27,13 @@ pub(crate) enum Command {
     Make(make::Arguments),
 }
 
+impl Command {
+    /// Returns true if the same command continues after an interruption.
+    pub(crate) fn can_continue(&self) -> bool {
+        matches!(self, Self::Pull(arguments) if arguments.can_continue())
+    }
+}
+
 /// The arguments of `longshore artifact ls`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

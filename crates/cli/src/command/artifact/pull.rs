@@ -1,10 +1,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use longshore::{
-    Descriptor, Digest, Error, ErrorKind, EscapedText, Folders, Location, MediaType, ParseError,
-    Placed, RawManifest, Result, Source, UnpackLimits, list_files, place_files, unpack_folder,
+    BlobBody, Descriptor, Digest, Error, ErrorKind, EscapedText, Folders, Location, MediaType,
+    ParseError, Placed, RawManifest, Result, Source, UnpackLimits, list_files, place_files,
+    unpack_folder,
 };
 use serde::Serialize;
 
@@ -27,7 +29,8 @@ A blob without a title is written to a file named by its digest: sha256-9e89cc6f
 was stored as an archive is unpacked into a folder with its name. Other files in that folder are \
 kept. Modes are kept, but setuid bits, owners and times are not. If a title leads out of the \
 folder, nothing is written. If an entry or link of an archive leads out of the folder, nothing of \
-this archive is written. An archive may unpack to at most 10 GiB.")]
+this archive is written. An archive may unpack to at most 10 GiB. After an interruption, the same \
+command continues with the rest of a blob of at least 1 MiB, except for archives to unpack.")]
 pub(crate) struct Arguments {
     /// The artifact.
     #[arg(value_parser = defaults::location)]
@@ -81,12 +84,19 @@ impl fmt::Display for Which {
     }
 }
 
+impl Arguments {
+    /// Returns true if the output is a file or folder, so that an interrupted command can continue.
+    pub(super) fn can_continue(&self) -> bool {
+        output::keeps_partial_files(&self.output)
+    }
+}
+
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { location, output, layer, no_unpack } = arguments;
     let located = context.stores().locate(&location).await?;
     let manifest = located.source.manifest(&located.selector).await?;
     let blobs = chosen(&manifest, &layer)?;
-    let source = &*located.source;
+    let source = &located.source;
     if output == Path::new("-") {
         for blob in &blobs {
             output::blob(source.blob(blob).await?, Some(&output)).await?;
@@ -96,7 +106,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let files = match &blobs[..] {
         // The file name on the command line takes precedence over the title.
         [blob] if is_file_name(&output) && (no_unpack || !blob.annotations.are_of_a_folder()) => {
-            output::blob(source.blob(blob).await?, Some(&output)).await?;
+            output::file(blob, BlobBody::source(Arc::clone(source)), &output).await?;
             vec![output]
         }
         _ => {
@@ -132,11 +142,11 @@ fn is_file_name(path: &Path) -> bool {
     !path.as_os_str().to_string_lossy().ends_with(std::path::is_separator) && !path.is_dir()
 }
 
-async fn write(source: &dyn Source, file: &Placed, folder: &Path) -> Result<PathBuf> {
+async fn write(source: &Arc<dyn Source>, file: &Placed, folder: &Path) -> Result<PathBuf> {
     if !file.folder {
         return file.write(source, folder).await;
     }
-    let unpacked = unpack_folder(source, file, folder, UnpackLimits::default()).await;
+    let unpacked = unpack_folder(&**source, file, folder, UnpackLimits::default()).await;
     unpacked.map_err(|e| match e.kind() {
         ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported => {
             e.with_hint("`--no-unpack` writes the archive as stored.")
