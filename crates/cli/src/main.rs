@@ -113,6 +113,8 @@ fn can_continue(command: &Command) -> bool {
     match command {
         Command::Blob(command) => command.can_continue(),
         Command::Artifact(command) => command.can_continue(),
+        Command::Copy(arguments) => arguments.can_continue(),
+        Command::Pull(arguments) => arguments.can_continue(),
         command => is_transfer(command),
     }
 }

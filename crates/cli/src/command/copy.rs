@@ -50,6 +50,16 @@ pub(crate) struct Arguments {
     options: Options,
 }
 
+impl Arguments {
+    /// Returns true if the same command continues after an interruption. An archive is written from
+    /// the start.
+    pub(crate) fn can_continue(&self) -> bool {
+        let mut targets =
+            self.to.iter().chain(self.locations.last().filter(|_| self.to.is_empty()));
+        targets.any(|target| !target.place().is_archive())
+    }
+}
+
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { locations, to, options } = arguments;
     let (sources, targets) = ends(locations, to, options.all_tags())?;

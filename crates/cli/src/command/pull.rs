@@ -26,6 +26,14 @@ pub(crate) struct Arguments {
     options: Options,
 }
 
+impl Arguments {
+    /// Returns true if the same command continues after an interruption. An archive is written from
+    /// the start.
+    pub(crate) fn can_continue(&self) -> bool {
+        self.locations.last().is_some_and(|target| !target.place().is_archive())
+    }
+}
+
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let (sources, target) = ends(arguments.locations)?;
     let targets: Vec<Location> = match target {

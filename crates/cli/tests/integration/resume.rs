@@ -203,6 +203,22 @@ fn a_blob_written_to_a_file_continues_after_a_kill_and_an_interrupt() {
 }
 
 #[test]
+fn an_interrupted_archive_is_not_said_to_continue() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let stage = Stage::new(program, &server.address);
+    stage.program.ok(&format!("push -q {} {}", stage.packed(), stage.remote()));
+    let archive = stage.program.local("oci-archive", "out.tar");
+    for line in ["pull", "copy"].map(|verb| format!("{verb} {} {archive}:v1", stage.remote())) {
+        let mut process = stage.stall("GET", &stage.layer, Fault::Stall(1 << 20), &line);
+        assert_eq!(process.terminate(DEADLINE).code(), Some(130), "{}", process.printed());
+        let said = process.printed();
+        assert!(!said.contains("To continue"), "{said}");
+    }
+    assert!(!stage.program.path("out.tar").exists());
+}
+
+#[test]
 fn a_pulled_artifact_continues_after_a_kill_and_an_interrupt() {
     let program = Program::new();
     let server = program.serve(None);

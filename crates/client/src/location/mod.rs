@@ -95,6 +95,12 @@ impl Place {
         matches!(self, Self::Layout(_) | Self::OciArchive(_))
     }
 
+    /// Returns true if the place is a tar file, which is written as a whole.
+    #[must_use]
+    pub fn is_archive(&self) -> bool {
+        matches!(self, Self::OciArchive(_) | Self::DockerArchive(_))
+    }
+
     fn scheme(&self) -> &'static str {
         match self {
             Self::Registry(_) => "",
