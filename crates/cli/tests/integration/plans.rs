@@ -189,12 +189,33 @@ fn digest_tags_are_planned_with_their_manifests() {
     program.ok(&format!("push -q {signature} {from}:{signed}"));
     let copy = format!("copy {from} {to} --all-tags --plan");
     let text = program.ok(&copy);
-    assert!(text.contains(&format!("  set tag   {signed}: sha256:")), "{text}");
+    assert!(text.contains(&format!("  new tag   {signed}: sha256:")), "{text}");
     let plan = json(&program, &format!("{copy} --json"));
     let items = plan["items"].as_array().unwrap();
     assert_eq!(items.iter().map(|item| &item["tag"]).collect::<Vec<_>>(), ["v1"]);
     program.ok(&format!("apply -q {}", save(&program, &plan)));
     assert_eq!(program.ok(&format!("ls {to}")), format!("{signed}\nv1"));
+}
+
+#[test]
+fn a_planned_series_leaves_digest_tags_whose_content_differs_at_the_target() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let [from, to] = ["from", "to"].map(|name| format!("{}/{name}", server.address));
+    // The tag belongs to no image at the source.
+    let tag = format!("sha256-{}.sig", "0".repeat(64));
+    for (place, seed) in [(&from, 1), (&to, 2)] {
+        let content = layout(&program, &format!("image{seed}"), &Image::small(seed).build(), "v1");
+        program.ok(&format!("push -q {content} {place}:{tag}"));
+    }
+    let own = program.ok(&format!("digest {to}:{tag}"));
+    let copy = format!("copy {from} {to} --all-tags --plan");
+    let text = program.ok(&copy);
+    assert!(text.contains(&format!("1 left behind (different at the target): {tag}")), "{text}");
+    let plan = json(&program, &format!("{copy} --json"));
+    assert_eq!((&plan["items"], &plan["left_behind"][0]["tag"]), (&json!([]), &json!(tag)));
+    program.ok(&format!("apply -q {}", save(&program, &plan)));
+    assert_eq!(program.ok(&format!("digest {to}:{tag}")), own);
 }
 
 #[test]
