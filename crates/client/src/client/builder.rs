@@ -150,11 +150,12 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a folder in which the client stores what registries support, such as mounts, for later
-    /// clients. Without a folder, each client determines it again.
+    /// Sets a folder in which the client stores what registries support, such as mounts, and their
+    /// challenges, for later clients. Without a folder, each client determines it again.
     ///
-    /// The folder has one small file for each registry, without secrets. It is created if it does
-    /// not exist. Registries on this machine have no file. A file is ignored after 7 days.
+    /// The folder has one small file for each registry, without secrets. It is created with access
+    /// for the user only if it does not exist. Registries on this machine have no file. A file is
+    /// ignored after 7 days, and if another user could have written it.
     #[must_use]
     pub fn cache_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache_folder = Some(folder.into());

@@ -21,8 +21,10 @@ Examples:
   longshore blob put ghcr.io/a/b *.tar.gz
   tar c dir | longshore blob put ghcr.io/a/b -
 
-Files that the target already has as blobs are not sent. Standard input is always sent, and a \
-registry receives it without a local copy: if the connection breaks, run the command again.")]
+A file that the target already has as a blob is not sent. A registry receives a file of at least \
+4 MiB while its digest is computed, and the command stops sending if the registry has the blob. \
+Standard input is always sent, and a registry receives it without a local copy: if the connection \
+breaks, run the command again.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
     #[arg(value_parser = defaults::location)]
