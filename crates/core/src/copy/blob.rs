@@ -101,7 +101,8 @@ impl Run {
         manifest: &RawManifest,
     ) -> Result<()> {
         for blob in Successors::of(manifest).map_err(|e| e.on(Side::Source))?.blobs {
-            if self.target_holds(Node::Blob(&blob)).await? == Presence::Absent {
+            let is_copied = self.step(&blob) != Step::LeaveOut;
+            if is_copied && self.target_holds(Node::Blob(&blob)).await? == Presence::Absent {
                 self.move_blob(tally, &blob, true).await?;
             }
         }

@@ -16,6 +16,7 @@ mod permits;
 mod plan;
 mod preview;
 mod referrers;
+mod referrers_index;
 mod run;
 
 use std::fmt;
@@ -224,7 +225,7 @@ impl Copier {
     /// # Errors
     /// The read errors of [`copy`](Self::copy).
     pub async fn left_of_series(&self, tag: &Tag) -> Result<Option<LeftBehind>> {
-        let Some(subject) = tag.subject() else { return Ok(None) };
+        let Some(subject) = tag.subject().filter(|_| tag.is_digest_tag()) else { return Ok(None) };
         let new = self.run.read(&tag.clone().into()).await?;
         let reason = LeftBehindReason::TargetDiffers;
         let is_left = self.run.would_lose(tag, &new).await?;

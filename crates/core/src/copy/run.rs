@@ -14,6 +14,7 @@ use super::digest_tags::TagListing;
 use super::event::CopyStats;
 use super::permits::Permits;
 use super::plan::{self, TagStep, Walk};
+use super::referrers_index::is_index_of_referrers;
 use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary, LeftBehind, SharedReads};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -78,7 +79,12 @@ impl Tally {
         )))
     }
 
-    fn summary(&self, root: &RawManifest, from: &Selection, tag: Option<Tag>) -> CopySummary {
+    pub(super) fn summary(
+        &self,
+        root: &RawManifest,
+        from: &Selection,
+        tag: Option<Tag>,
+    ) -> CopySummary {
         CopySummary {
             root: root.descriptor().clone(),
             tag,
@@ -145,11 +151,15 @@ impl Run {
         self.check_guard(tag.as_ref()).await?;
         let tally = Arc::new(Tally::default());
         let selection = self.root(&selector).await?;
-        let mut root = selection.manifest.clone();
-        let state = self.root_state(&root, tag.as_ref()).await?;
-        if let Some(tag) = &tag {
-            self.check_own_tag(tag, &root).await?;
+        let root = selection.manifest.clone();
+        if let Some(tag) = tag.as_ref().filter(|tag| is_index_of_referrers(tag, &root)) {
+            return self.copy_index(tally, selection, tag).await;
         }
+        let state = self.root_state(&root, tag.as_ref()).await?;
+        let own_guard = match &tag {
+            Some(tag) => self.check_own_tag(tag, &root).await?,
+            None => None,
+        };
         let mut tasks = JoinSet::new();
         tasks.spawn({
             let (run, tally, root) = (Arc::clone(&self), Arc::clone(&tally), root.clone());
@@ -164,12 +174,10 @@ impl Run {
         }
         all(tasks).await?;
         let guard = match &tag {
-            Some(tag) if is_index_of_referrers(tag, &root) => {
-                let (index, guard) = self.add_to_index(&tally, tag, &root).await?;
-                root = index;
-                guard
+            Some(tag) => {
+                let guard = self.options.guard.as_ref().or(own_guard.as_ref());
+                self.set_tag(&tally, tag, &root, state, guard).await?
             }
-            Some(tag) => self.set_tag(&tally, tag, &root, state).await?,
             None => None,
         };
         Ok(CopySummary { guard, ..tally.summary(&root, &selection, tag) })
@@ -205,10 +213,15 @@ impl Run {
         }
     }
 
-    /// Checks that the target loses no content if a digest tag of a series is set.
-    async fn check_own_tag(&self, tag: &Tag, root: &RawManifest) -> Result<()> {
-        if !self.own_tags().contains(tag) || !self.would_lose(tag, root).await? {
-            return Ok(());
+    /// Checks that the target loses no content if a digest tag of a series is set. Returns the
+    /// condition that the tag does not change before it is set.
+    async fn check_own_tag(&self, tag: &Tag, root: &RawManifest) -> Result<Option<TagGuard>> {
+        if !self.own_tags().contains(tag) {
+            return Ok(None);
+        }
+        let existing = self.at_target(tag).await?;
+        if plan::tag_step(root, existing.manifest())? != TagStep::LeaveBehind {
+            return Ok(existing.guard());
         }
         Err(Error::new(ErrorKind::Conflict)
             .at(tag)
@@ -245,53 +258,16 @@ impl Run {
         tag: &Tag,
         root: &RawManifest,
         state: Option<TagState>,
+        guard: Option<&TagGuard>,
     ) -> Result<Option<GuardMethod>> {
         let Some(TagState { is_current, manifest: holding }) = state else { return Ok(None) };
         let guard = match is_current && self.walk(holding) != Walk::Descend {
             true => None,
-            false => self.send_tagged(tally, root, tag, self.options.guard.as_ref()).await?,
+            false => self.send_tagged(tally, root, tag, guard).await?,
         };
         self.arrived(tally, root.descriptor(), holding);
         self.tagged_now(tag, root);
         Ok(guard)
-    }
-
-    /// Adds the entries of an index of referrers to the index at the target's tag, so that the
-    /// target keeps the referrers that only it has. Returns the index at which the tag then points.
-    ///
-    /// The copy of the referrers may have added the entries already, because a target without the
-    /// referrers API keeps them in this index.
-    async fn add_to_index(
-        &self,
-        tally: &Tally,
-        tag: &Tag,
-        new: &RawManifest,
-    ) -> Result<(RawManifest, Option<GuardMethod>)> {
-        let mut conflict = None;
-        for _ in 0..INDEX_ATTEMPTS {
-            let existing = self.at_target(tag).await?;
-            let index = plan::index_to_send(new, existing.manifest());
-            let index = match (index.map_err(|e| e.on(Side::Target))?, existing.manifest()) {
-                (Some(index), _) => index,
-                (None, held) => {
-                    let index = held.unwrap_or(new).clone();
-                    self.arrived(tally, index.descriptor(), Presence::Complete);
-                    self.tagged_now(tag, &index);
-                    return Ok((index, None));
-                }
-            };
-            match self.send_tagged(tally, &index, tag, existing.guard().as_ref()).await {
-                // Another client changed the index in between.
-                Err(e) if e.kind() == ErrorKind::Conflict => conflict = Some(e),
-                sent => {
-                    let guard = sent?;
-                    self.arrived(tally, index.descriptor(), Presence::Absent);
-                    self.tagged_now(tag, &index);
-                    return Ok((index, guard));
-                }
-            }
-        }
-        Err(conflict.unwrap_or_else(|| Error::new(ErrorKind::Conflict).at(tag)))
     }
 
     pub(super) fn tagged_now(&self, tag: &Tag, root: &RawManifest) {
@@ -385,13 +361,6 @@ impl Run {
     }
 }
 
-/// Returns true if a tag is that of an index of referrers. Some registries return the subject itself
-/// for such a tag (GitLab).
-fn is_index_of_referrers(tag: &Tag, root: &RawManifest) -> bool {
-    let is_subject = Tag::for_referrers(root.digest()).is_ok_and(|own| own == *tag);
-    tag.is_for_referrers() && root.media_type().is_index() && !is_subject
-}
-
 /// Work that is done once per digest, no matter how many callers request it.
 pub(super) struct Once<T>(Mutex<HashMap<Digest, Arc<OnceCell<T>>>>);
 
@@ -458,7 +427,5 @@ pub(super) fn canceled(e: tokio::sync::AcquireError) -> Error {
     Error::new(ErrorKind::Canceled).with_source(e)
 }
 
-/// 3 attempts to add entries to an index of referrers that other clients change at the same time.
-const INDEX_ATTEMPTS: usize = 3;
 /// 100,000 entries of content that is not copied, about 20 MiB. A malicious source could list more.
 const LEFT_BEHIND_LIMIT: usize = 100_000;

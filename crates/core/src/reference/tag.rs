@@ -65,9 +65,10 @@ impl Tag {
         self.0.split_once('.').is_some_and(|(digest, _)| is_digest(digest))
     }
 
-    /// Returns the digest of the manifest to which a [digest tag](Self::is_digest_tag) belongs.
+    /// Returns the digest of the manifest to which a [digest tag](Self::is_digest_tag), or the tag of
+    /// an [index of referrers](Self::is_for_referrers), belongs.
     pub(crate) fn subject(&self) -> Option<Digest> {
-        let (digest, _) = self.0.split_once('.')?;
+        let digest = self.0.split_once('.').map_or(&*self.0, |(digest, _)| digest);
         Digest::parse(&digest.replacen('-', ":", 1)).ok()
     }
 

@@ -662,3 +662,75 @@ async fn digest_tags_are_found_with_few_requests_however_the_tags_are_listed() {
         assert_eq!(counting.manifests.load(Ordering::Relaxed), manifests, "{listing:?}");
     }
 }
+
+async fn artifact(store: &Memory, content: &'static str) -> Descriptor {
+    let pack = Pack::artifact("text/plain".parse().unwrap()).file("file", content);
+    pack.push(store, None).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_digest_tag_of_a_series_is_left_if_another_client_sets_it_during_the_copy() {
+    let (source, index, _) = fixture().await;
+    sign(&source, &index.digest, "sig", &["source"]).await;
+    let (target, sig) = (Memory::new(), digest_tag(&index.digest, "sig"));
+    let (other, subject) = (target.clone(), index.digest.clone());
+    let payload = Digest::sha256(b"payload");
+    let copier = Copier::builder(Arc::new(source.clone()), Arc::new(target.clone()))
+        .on_event(move |event| {
+            if matches!(event, CopyEvent::Sent { digest, .. } if *digest == payload) {
+                sign(&other, &subject, "sig", &["target"]).now_or_never().unwrap();
+            }
+        })
+        .build();
+    let mut outcomes = copier.copy_tags(source.tags(None).all().await.unwrap()).await.into_iter();
+    let own = outcomes.next().unwrap().result.unwrap_err();
+    assert_eq!(own.kind(), ErrorKind::Conflict, "{own}");
+    let left = outcomes.next().unwrap().result.unwrap().left_behind;
+    assert_eq!(
+        left.iter().map(|l| l.reason).collect::<Vec<_>>(),
+        [LeftBehindReason::TargetDiffers]
+    );
+    let found = target.manifest(&sig.into()).await.unwrap();
+    assert!(std::str::from_utf8(found.bytes()).unwrap().contains("\"target\""));
+}
+
+#[tokio::test]
+async fn a_tag_that_points_at_the_subject_itself_is_not_changed() {
+    let (source, target) = (Memory::new(), Memory::new());
+    let child = artifact(&target, "child").await;
+    let subject = Pack::index(vec![child]).push(&target, None).await.unwrap();
+    let tag = Tag::for_referrers(&subject.digest).unwrap();
+    let manifest = target.manifest(&subject.digest.clone().into()).await.unwrap();
+    target.push_manifest(&manifest, Some(&tag)).await.unwrap();
+    let ours = artifact(&source, "ours").await;
+    index_of(&source, &subject.digest, &[ours]).await;
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
+    let error = copier.copy_tags(vec![tag.clone()]).await.remove(0).result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(target.resolve(&tag.into()).await.unwrap().digest, subject.digest);
+}
+
+#[tokio::test]
+async fn an_index_of_referrers_is_copied_without_missing_and_unselected_referrers() {
+    let (source, subject) = (Memory::new(), Digest::sha256(b"subject"));
+    let (lost, kept) = (artifact(&source, "lost").await, artifact(&source, "kept").await);
+    index_of(&source, &subject, &[lost.clone(), kept.clone()]).await;
+    let tag = Tag::for_referrers(&subject).unwrap();
+    let copy = async |options: CopyOptions| {
+        let target = Memory::new();
+        let copier = Copier::builder(Arc::new(source.clone()), Arc::new(target.clone()));
+        let copier = copier.options(options).build();
+        (copier.copy_tags(vec![tag.clone()]).await.remove(0).result.unwrap(), target)
+    };
+    let mut selected = CopyOptions::default();
+    selected.referrers = ReferrerSelection::OfTypes(vec!["a/other".parse().unwrap()]);
+    let (summary, target) = copy(selected).await;
+    assert_eq!((summary.tag, summary.left_behind.len(), target.manifest_count()), (None, 2, 0));
+    crate::store::Delete::delete_manifest(&source, &lost.digest).await.unwrap();
+    let (summary, target) = copy(CopyOptions::default()).await;
+    let left = LeftBehind::referrer(&subject, &lost, LeftBehindReason::Missing);
+    assert_eq!(summary.left_behind, [left]);
+    let listed = children(&target, &summary.root).await;
+    assert_eq!(listed.iter().map(|d| &d.digest).collect::<Vec<_>>(), [&kept.digest]);
+    assert_eq!(target.resolve(&tag.into()).await.unwrap().digest, summary.root.digest);
+}

@@ -1,0 +1,160 @@
+//! Copies an index of referrers under its tag, the fallback of registries without a listing of
+//! referrers.
+//!
+//! The index is not replaced as a whole: its entries are added to those of the target, so that the
+//! target keeps the referrers that only it has.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::plan;
+use super::run::{Run, Tally};
+use super::{CopySummary, LeftBehind, ReferrerSelection};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::manifest::RawManifest;
+use crate::reference::Tag;
+use crate::select::Selection;
+use crate::store::Presence;
+use crate::tag_guard::GuardMethod;
+
+impl Run {
+    /// Copies the referrers that an index of referrers lists, and adds them to the index of the
+    /// target. The guard of the copy was checked before. It does not apply to the final change,
+    /// because the copy of a referrer may already have changed the index, and nothing is lost.
+    pub(super) async fn copy_index(
+        self: &Arc<Self>,
+        tally: Arc<Tally>,
+        selection: Selection,
+        tag: &Tag,
+    ) -> Result<CopySummary> {
+        let index = selection.manifest.clone();
+        let copied = self.copy_listed(&tally, tag, &index).await?;
+        if self.finds_attached() {
+            Arc::clone(self).attachments(Arc::clone(&tally), index.clone()).await?;
+        }
+        let Some(copied) = copied else { return Ok(tally.summary(&index, &selection, None)) };
+        let (index, guard) = self.add_to_index(&tally, tag, &copied).await?;
+        Ok(CopySummary { guard, ..tally.summary(&index, &selection, Some(tag.clone())) })
+    }
+
+    /// Copies the listed referrers. Returns the index of those that were copied, or `None` if none
+    /// was. Leaves behind those that are missing or of another type.
+    async fn copy_listed(
+        self: &Arc<Self>,
+        tally: &Arc<Tally>,
+        tag: &Tag,
+        index: &RawManifest,
+    ) -> Result<Option<RawManifest>> {
+        let subject = tag.subject().unwrap_or_else(|| index.digest().clone());
+        let listed = self.record_entries(index)?;
+        let copied: Vec<Option<Digest>> = stream::iter(&listed)
+            .map(|referrer| self.copy_one_listed(tally, &subject, referrer))
+            .buffered(self.options.parallel.get())
+            .try_collect()
+            .await?;
+        let copied: Vec<Digest> = copied.into_iter().flatten().collect();
+        if copied.len() == listed.len() {
+            return Ok(Some(index.clone()));
+        }
+        let is_copied = |entry: &serde_json::Value| {
+            let digest = entry.get("digest").and_then(serde_json::Value::as_str);
+            copied.iter().any(|copied| Some(copied.as_str()) == digest)
+        };
+        let rest = index.edited(|document| {
+            if let Some(serde_json::Value::Array(entries)) = document.get_mut("manifests") {
+                entries.retain(is_copied);
+            }
+        });
+        match copied.is_empty() {
+            true => Ok(None),
+            false => rest.map(Some).map_err(|e| e.on(Side::Source)),
+        }
+    }
+
+    /// Copies a listed referrer. Returns its digest, unless it was left behind.
+    async fn copy_one_listed(
+        self: &Arc<Self>,
+        tally: &Arc<Tally>,
+        subject: &Digest,
+        referrer: &Descriptor,
+    ) -> Result<Option<Digest>> {
+        let types: Vec<_> = referrer.artifact_type.iter().collect();
+        // Without referrers, the tag is copied as any other.
+        let selection = match &self.options.referrers {
+            ReferrerSelection::None => &ReferrerSelection::All,
+            selection => selection,
+        };
+        let takes_artifacts = self.target.takes_artifacts();
+        if let Some(reason) = plan::left_behind(selection, takes_artifacts, &types) {
+            tally.leave_behind(vec![LeftBehind::referrer(subject, referrer, reason)])?;
+            return Ok(None);
+        }
+        match self.read_referrer(subject, referrer).await? {
+            Ok(manifest) => self.once_below(tally, manifest, None, 0).await?,
+            Err(left) => {
+                tally.leave_behind(vec![left])?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(referrer.digest.clone()))
+    }
+
+    /// Adds the entries of an index of referrers to the index at the target's tag, so that the
+    /// target keeps the referrers that only it has. Returns the index at which the tag then points.
+    ///
+    /// The copy of the referrers may have added the entries already, because a target without the
+    /// referrers API keeps them in this index.
+    async fn add_to_index(
+        &self,
+        tally: &Tally,
+        tag: &Tag,
+        new: &RawManifest,
+    ) -> Result<(RawManifest, Option<GuardMethod>)> {
+        let mut conflict = None;
+        for _ in 0..INDEX_ATTEMPTS {
+            let existing = self.at_target(tag).await?;
+            if let Some(other) = existing.manifest().filter(|m| !is_index_of_referrers(tag, m)) {
+                return Err(Error::new(ErrorKind::Conflict).at(tag).on(Side::Target).detail(
+                    format!(
+                        "the tag points at {}, which is not an index of referrers",
+                        other.digest()
+                    ),
+                ));
+            }
+            let index = plan::index_to_send(new, existing.manifest());
+            let index = match (index.map_err(|e| e.on(Side::Target))?, existing.manifest()) {
+                (Some(index), _) => index,
+                (None, held) => {
+                    let index = held.unwrap_or(new).clone();
+                    self.arrived(tally, index.descriptor(), Presence::Complete);
+                    self.tagged_now(tag, &index);
+                    return Ok((index, None));
+                }
+            };
+            match self.send_tagged(tally, &index, tag, existing.guard().as_ref()).await {
+                // Another client changed the index in between.
+                Err(e) if e.kind() == ErrorKind::Conflict => conflict = Some(e),
+                sent => {
+                    let guard = sent?;
+                    self.arrived(tally, index.descriptor(), Presence::Absent);
+                    self.tagged_now(tag, &index);
+                    return Ok((index, guard));
+                }
+            }
+        }
+        Err(conflict.unwrap_or_else(|| Error::new(ErrorKind::Conflict).at(tag)))
+    }
+}
+
+/// Returns true if a tag is that of an index of referrers. Some registries return the subject itself
+/// for such a tag (GitLab).
+pub(super) fn is_index_of_referrers(tag: &Tag, root: &RawManifest) -> bool {
+    let is_subject = Tag::for_referrers(root.digest()).is_ok_and(|own| own == *tag);
+    tag.is_for_referrers() && root.media_type().is_index() && !is_subject
+}
+
+/// 3 attempts to add entries to an index of referrers that other clients change at the same time.
+const INDEX_ATTEMPTS: usize = 3;
