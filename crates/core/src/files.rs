@@ -5,17 +5,23 @@
 //! archives.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::annotations::Annotations;
-use crate::blob::BlobBody;
+use crate::blob::{BlobBody, BlobReader, BlobStream};
 use crate::blob_file;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifest, RawManifest};
+use crate::media_type::MediaType;
+use crate::page::Pages;
+use crate::reference::{Tag, TagOrDigest};
 use crate::run_blocking::run_blocking;
 use crate::store::Source;
 
@@ -156,7 +162,7 @@ impl Placed {
     ) -> Result<PathBuf> {
         let (file, root) = (self.clone(), folder.to_owned());
         let target = run_blocking(move || file.target(&root)).await?;
-        let body = BlobBody::source(Arc::new(Arc::clone(source)));
+        let body = BlobBody::source(Arc::new(Shared(Arc::clone(source))));
         blob_file::write_beside(&target, &self.blob, body).await?;
         Ok(target)
     }
@@ -173,6 +179,42 @@ impl Placed {
         let above = root.join(above);
         std::fs::create_dir_all(&above).map_err(|e| Error::io(&above, e))?;
         Ok(if self.path.as_os_str().is_empty() { root } else { root.join(&self.path) })
+    }
+}
+
+/// A shared store of any type, as a source of its own: an `Arc<S>` of an unsized store cannot become
+/// an `Arc<dyn Source>`.
+#[derive(Debug)]
+struct Shared<S: ?Sized>(Arc<S>);
+
+#[async_trait]
+impl<S: Source + ?Sized> Source for Shared<S> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        self.0.manifest(selector).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        self.0.blob(descriptor).await
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        self.0.blob_range(descriptor, range).await
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.0.blob_size(digest).await
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        self.0.tags(after)
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
+        self.0.referrers(subject, artifact_type)
     }
 }
 

@@ -196,7 +196,10 @@ impl Pack {
     /// Pushes the files, and completes the descriptors of their layers.
     async fn push_files(&mut self, target: &(impl Target + ?Sized)) -> Result<()> {
         let pushed: Vec<(usize, Descriptor)> = stream::iter(std::mem::take(&mut self.files))
-            .map(async |(at, file)| target.push_file(&file).await.map(|(file, _)| (at, file)))
+            .map(|(at, file)| async move {
+                let (pushed, _) = target.push_file(&file).await?;
+                Ok::<_, Error>((at, pushed))
+            })
             .buffer_unordered(PARALLEL)
             .try_collect()
             .await?;

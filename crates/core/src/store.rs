@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -268,58 +267,6 @@ pub trait Delete: Target {
     /// # Errors
     /// Same as [`delete_blob`](Self::delete_blob).
     async fn delete_tag(&self, tag: &Tag) -> Result<()>;
-}
-
-/// A shared store is the store itself.
-#[async_trait]
-impl<S: Source + ?Sized> Source for Arc<S> {
-    fn name(&self) -> String {
-        (**self).name()
-    }
-
-    fn tag_name(&self, tag: &Tag) -> String {
-        (**self).tag_name(tag)
-    }
-
-    fn origin(&self) -> Option<&Repository> {
-        (**self).origin()
-    }
-
-    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        (**self).resolve(selector).await
-    }
-
-    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        (**self).manifest(selector).await
-    }
-
-    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
-        (**self).blob(descriptor).await
-    }
-
-    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
-        (**self).blob_range(descriptor, range).await
-    }
-
-    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        (**self).blob_size(digest).await
-    }
-
-    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
-        (**self).tags(after)
-    }
-
-    fn next_tags(&self, after: &Tag) -> Pages<Tag> {
-        (**self).next_tags(after)
-    }
-
-    async fn listed_referrers(&self, subject: &Digest) -> Result<Option<Pages<Descriptor>>> {
-        (**self).listed_referrers(subject).await
-    }
-
-    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
-        (**self).referrers(subject, artifact_type)
-    }
 }
 
 /// Operations for every readable store, based on its methods.

@@ -125,7 +125,8 @@ impl Stores {
         }
         let mut written: HashMap<Location, &Location> = HashMap::new();
         // A single transfer needs no look into its source.
-        for transfer in transfers.iter().filter(|_| transfers.len() > 1) {
+        let several = if transfers.len() > 1 { transfers } else { &[] };
+        for transfer in several {
             let Some(target) = self.written(transfer).await else { continue };
             let source = &transfer.source;
             let Some(other) = written.insert(target.canonical(), source) else { continue };
@@ -459,4 +460,30 @@ fn several_names(source: &Location, names: &[Reference]) -> Error {
         .at(source)
         .detail(format!("the image has several names: {}", names.join(", ")))
         .with_hint("Choose one (docker-archive:FILE:REPOSITORY:TAG), or add a tag to the target.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a future if it can move between threads. The tests of copies do not require this.
+    fn for_any_thread<F: Future + Send>(future: F) -> F {
+        future
+    }
+
+    #[tokio::test]
+    async fn transfers_can_run_on_any_thread() {
+        let missing: Location = "oci:/missing/layout".parse().unwrap();
+        let target: Location = "oci:/missing/copy".parse().unwrap();
+        let client = Client::new();
+        let options = CopyOptions::default();
+        let copy = for_any_thread(client.copy(&missing, &target, options));
+        assert_eq!(copy.await.unwrap_err().kind(), ErrorKind::NotFound);
+        let stores = client.stores();
+        let transfers = [Transfer::new(missing, target)];
+        let transfer = for_any_thread(stores.transfer(&transfers, Arc::new(|_| {})));
+        assert_eq!(transfer.await.unwrap_err().kind(), ErrorKind::NotFound);
+        let plan = for_any_thread(stores.plan(&transfers));
+        assert_eq!(plan.await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

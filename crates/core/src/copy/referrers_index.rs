@@ -50,8 +50,12 @@ impl Run {
     ) -> Result<Option<RawManifest>> {
         let subject = tag.subject().unwrap_or_else(|| index.digest().clone());
         let listed = self.record_entries(index)?;
-        let copied: Vec<Option<Digest>> = stream::iter(&listed)
-            .map(|referrer| self.copy_one_listed(tally, &subject, referrer))
+        // Each future owns its parts. With references, the future of the copy would not be `Send`.
+        let copied: Vec<Option<Digest>> = stream::iter(listed.clone())
+            .map(|referrer| {
+                let (run, tally) = (Arc::clone(self), Arc::clone(tally));
+                run.copy_one_listed(tally, subject.clone(), referrer)
+            })
             .buffered(self.options.parallel.get())
             .try_collect()
             .await?;
@@ -76,10 +80,10 @@ impl Run {
 
     /// Copies a listed referrer. Returns its digest, unless it was left behind.
     async fn copy_one_listed(
-        self: &Arc<Self>,
-        tally: &Arc<Tally>,
-        subject: &Digest,
-        referrer: &Descriptor,
+        self: Arc<Self>,
+        tally: Arc<Tally>,
+        subject: Digest,
+        referrer: Descriptor,
     ) -> Result<Option<Digest>> {
         let types: Vec<_> = referrer.artifact_type.iter().collect();
         // Without referrers, the tag is copied as any other.
@@ -89,17 +93,17 @@ impl Run {
         };
         let takes_artifacts = self.target.takes_artifacts();
         if let Some(reason) = plan::left_behind(selection, takes_artifacts, &types) {
-            tally.leave_behind(vec![LeftBehind::referrer(subject, referrer, reason)])?;
+            tally.leave_behind(vec![LeftBehind::referrer(&subject, &referrer, reason)])?;
             return Ok(None);
         }
-        match self.read_referrer(subject, referrer).await? {
-            Ok(manifest) => self.once_below(tally, manifest, None, 0).await?,
+        match self.read_referrer(&subject, &referrer).await? {
+            Ok(manifest) => self.once_below(&tally, manifest, None, 0).await?,
             Err(left) => {
                 tally.leave_behind(vec![left])?;
                 return Ok(None);
             }
         }
-        Ok(Some(referrer.digest.clone()))
+        Ok(Some(referrer.digest))
     }
 
     /// Adds the entries of an index of referrers to the index at the target's tag, so that the
