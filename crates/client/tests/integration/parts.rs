@@ -125,7 +125,8 @@ async fn a_changed_byte_in_a_part_is_found() {
     assert_eq!(setting.proxy.faults_made(), 1);
 }
 
-/// 128 MiB: after half a second at the limited rate, the rest is large enough for parts.
-const SIZE: usize = 128 << 20;
-/// 64 MiB per second and connection.
-const RATE: usize = 64 << 20;
+/// 80 MiB: after half a second at the limited rate, the rest is large enough for parts.
+const SIZE: usize = 80 << 20;
+/// 16 MiB per second and connection: so slow that the network is the bottleneck on a busy machine,
+/// too.
+const RATE: usize = 16 << 20;
