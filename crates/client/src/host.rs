@@ -46,7 +46,8 @@ impl Host {
     /// Returns the access that a request for these scopes needs.
     pub(crate) fn access(&self, scopes: Scopes) -> Access {
         let (registry, root) = (self.registry.clone(), self.endpoint.root());
-        Access { registry, root, danger: self.danger, scopes }
+        let is_verified = self.https && self.verification == Verification::Full;
+        Access { registry, root, is_verified, danger: self.danger, scopes }
     }
 }
 

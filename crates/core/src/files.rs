@@ -235,6 +235,9 @@ fn below(title: &str) -> Result<PathBuf, &'static str> {
     if title.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err("expected a path below the folder, without \"..\" or empty parts");
     }
+    if title.split('/').any(blob_file::is_temporary) {
+        return Err("the name is reserved for files that are being written");
+    }
     Ok(title.into())
 }
 
@@ -286,7 +289,9 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_written_if_a_title_is_invalid_or_duplicate() {
-        for bad in ["", "/etc/x", "../x", "a/../../x", "a//b", "./x", "a\\b", "a\nb", "."] {
+        for bad in
+            ["", "/etc/x", "../x", "a/../../x", "a//b", "./x", "a\\b", "a\nb", ".", ".partial-x"]
+        {
             let folder = tempfile::tempdir().unwrap();
             let (store, manifest) = packed(&[("good", "x"), (bad, "y")]).await;
             let e =

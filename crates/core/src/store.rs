@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -227,7 +228,7 @@ pub trait Target: Source {
     ) -> Result<GuardMethod> {
         self.check_tag(tag, guard).await?;
         self.push_manifest(manifest, Some(tag)).await?;
-        self.check_pushed(manifest, tag).await?;
+        self.check_pushed(manifest, tag, guard).await?;
         Ok(GuardMethod::Checked)
     }
 
@@ -357,15 +358,29 @@ pub trait TargetExt: Target {
     /// Checks that a tag points at a manifest that was just pushed. A signed schema 1 manifest has
     /// two digests, and the store may use either.
     ///
+    /// Some stores return the previous state for a moment. While the tag still meets `guard`, which
+    /// it met before the push, it is read again, for up to 1.4 s.
+    ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) if another writer moved the tag.
     fn check_pushed(
         &self,
         manifest: &RawManifest,
         tag: &Tag,
+        guard: &TagGuard,
     ) -> impl Future<Output = Result<()>> + Send {
         async move {
-            let found = self.tagged(tag).await?;
+            let mut found = self.tagged(tag).await?;
+            for pause in STALE_PAUSES {
+                if found.as_ref().is_some_and(|found| manifest.has_digest(found)) {
+                    return Ok(());
+                }
+                if guard.check(found.as_ref()).is_err() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+                found = self.tagged(tag).await?;
+            }
             if found.as_ref().is_some_and(|found| manifest.has_digest(found)) {
                 return Ok(());
             }
@@ -395,6 +410,10 @@ pub trait TargetExt: Target {
 }
 
 impl<S: Target + ?Sized> TargetExt for S {}
+
+/// The pauses before a tag that still has its previous state is read again.
+const STALE_PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
 
 /// A node of a content graph, classified by the field in which its parent lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -98,7 +98,7 @@ impl Authenticator {
         let credential = self.credential(access).await?;
         match self.header(access, &method, &credential, &wanted).await {
             // The registry may use another token service by now, which its challenge names.
-            Err(error) if self.forget_remembered(access) => {
+            Err(error) if self.forget_remembered(access, &method) => {
                 tracing::debug!(error = %error.into_error(), "the remembered challenge is dropped");
                 Ok(None)
             }
@@ -161,27 +161,29 @@ impl Authenticator {
         }
         (cache.method, cache.is_remembered) = (Some(method), false);
         drop(cache);
-        let challenge = Challenge::remember(&challenges);
+        let challenge = Challenge::remember(&challenges, access.is_verified);
         self.known.update(&access.registry, |known| known.capabilities.challenge = challenge);
         Ok(scopes)
     }
 
     /// Returns the method that an earlier client learned, if it is still usable.
     fn remembered(&self, access: &Access) -> Option<Method> {
-        let challenges =
-            Challenge::remembered(self.known.of(&access.registry).capabilities.challenge?);
+        let known = self.known.of(&access.registry).capabilities.challenge;
+        let known = known.filter(|known| known.is_usable(access.is_verified))?;
+        let challenges = Challenge::remembered(known);
         let (method, _) = choose(&challenges, &access.root, &self.settings).ok()?;
         let mut cache = self.cache();
         (cache.method, cache.is_remembered) = (Some(method.clone()), true);
         Some(method)
     }
 
-    /// Drops a method that an earlier client learned, and that this client has not confirmed. Returns
-    /// false if there is none.
-    fn forget_remembered(&self, access: &Access) -> bool {
+    /// Drops a method that failed, if an earlier client learned it and this client has not confirmed
+    /// it. Returns true if the request may succeed without the method: also if another request
+    /// dropped or replaced the method in the meantime.
+    fn forget_remembered(&self, access: &Access, failed: &Method) -> bool {
         let mut cache = self.cache();
         if !std::mem::take(&mut cache.is_remembered) {
-            return false;
+            return cache.method.as_ref() != Some(failed);
         }
         cache.method = None;
         drop(cache);

@@ -28,15 +28,29 @@ pub(crate) struct Bearer {
     pub(crate) scopes: Scopes,
 }
 
-/// A challenge of a registry, without the scopes, which belong to a request.
+/// A Bearer challenge of a registry, without the scopes, which belong to a request.
+///
+/// A Basic challenge is not remembered. It does not show whether a later request needs credentials,
+/// and a registry that lets everyone read refuses a wrong password even for a read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownChallenge {
     /// The token service's URL, as in the challenge.
-    pub(crate) realm: Option<String>,
+    pub(crate) realm: String,
     /// The name that the token service uses for the registry.
     pub(crate) service: Option<String>,
-    /// True if the registry accepts Basic.
+    /// True if the registry also accepts Basic.
     pub(crate) basic: bool,
+    /// True if the challenge was received over verified TLS. Anyone on the network path can write
+    /// other challenges.
+    pub(crate) is_verified: bool,
+}
+
+impl KnownChallenge {
+    /// Returns true if the challenge may direct the credentials of a registry. A challenge that anyone
+    /// on the network path could write must not direct credentials that verified TLS protects.
+    pub(crate) fn is_usable(&self, over_verified_tls: bool) -> bool {
+        self.is_verified || !over_verified_tls
+    }
 }
 
 impl Challenge {
@@ -75,25 +89,21 @@ impl Challenge {
     }
 
     /// Returns the parts of a registry's challenges that later clients can use.
-    pub(crate) fn remember(challenges: &[Self]) -> Option<KnownChallenge> {
+    pub(crate) fn remember(challenges: &[Self], is_verified: bool) -> Option<KnownChallenge> {
         let bearer = challenges.iter().find_map(|challenge| match challenge {
             Self::Bearer(bearer) => Some(bearer),
             _ => None,
-        });
+        })?;
+        let (realm, service) = (bearer.realm.clone(), bearer.service.clone());
         let basic = challenges.contains(&Self::Basic);
-        (basic || bearer.is_some()).then(|| KnownChallenge {
-            realm: bearer.map(|bearer| bearer.realm.clone()),
-            service: bearer.and_then(|bearer| bearer.service.clone()),
-            basic,
-        })
+        Some(KnownChallenge { realm, service, basic, is_verified })
     }
 
     /// Returns the challenges that an earlier client received.
     pub(crate) fn remembered(known: KnownChallenge) -> Vec<Self> {
-        let KnownChallenge { realm, service, basic } = known;
-        let scopes = Scopes::default();
-        let bearer = realm.map(|realm| Self::Bearer(Bearer { realm, service, scopes }));
-        bearer.into_iter().chain(basic.then_some(Self::Basic)).collect()
+        let KnownChallenge { realm, service, basic, .. } = known;
+        let bearer = Self::Bearer(Bearer { realm, service, scopes: Scopes::default() });
+        [bearer].into_iter().chain(basic.then_some(Self::Basic)).collect()
     }
 }
 
@@ -221,6 +231,21 @@ mod tests {
             service: service.map(str::to_owned),
             scopes: Scopes::parse(scope),
         })
+    }
+
+    #[test]
+    fn a_challenge_without_verified_tls_does_not_direct_credentials_over_it() {
+        let learned = |is_verified| {
+            let known =
+                Challenge::remember(&[bearer("https://a.example/t", None, "")], is_verified);
+            known.unwrap()
+        };
+        for (is_verified, over_verified_tls, usable) in
+            [(true, true, true), (true, false, true), (false, false, true), (false, true, false)]
+        {
+            assert_eq!(learned(is_verified).is_usable(over_verified_tls), usable);
+        }
+        assert_eq!(Challenge::remember(&[Challenge::Basic], true), None);
     }
 
     #[test]

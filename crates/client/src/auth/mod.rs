@@ -54,6 +54,8 @@ pub(crate) struct Access {
     pub(crate) registry: RegistryName,
     /// The registry's root URL. Credentials are sent only to the origin of this URL.
     pub(crate) root: Uri,
+    /// True if the registry's certificate is verified, so that nobody else can write its replies.
+    pub(crate) is_verified: bool,
     /// The danger of sending secrets to the registry, if there is one.
     pub(crate) danger: Option<Danger>,
     /// The scopes that the request's token must cover.

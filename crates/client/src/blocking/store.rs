@@ -185,7 +185,12 @@ impl<S: Target + ?Sized> Store<S> {
             guard: Option<&TagGuard>,
         ) -> Result<Option<GuardMethod>>;
         /// Checks that a tag points at a manifest that was just pushed.
-        pub fn check_pushed(&self, manifest: &RawManifest, tag: &Tag) -> Result<()>;
+        pub fn check_pushed(
+            &self,
+            manifest: &RawManifest,
+            tag: &Tag,
+            guard: &TagGuard,
+        ) -> Result<()>;
         /// Writes bytes as a blob, and returns its descriptor.
         pub fn push_bytes(
             &self,

@@ -177,9 +177,17 @@ impl RemoteRepository {
         tag: &Tag,
         guard: &TagGuard,
     ) -> Result<GuardMethod> {
-        self.check_tag(tag, guard).await?;
         let (selector, referrer) = (tag.clone().into(), graph::referrer(manifest)?);
-        let method = match self.send_manifest(manifest, &selector, Some(guard)).await {
+        let sent = {
+            // An index of referrers must not change between a read and the write after it.
+            let _one_at_a_time = match tag.is_for_referrers() {
+                true => Some(self.shared().referrers_index.lock().await),
+                false => None,
+            };
+            self.check_tag(tag, guard).await?;
+            self.send_manifest(manifest, &selector, Some(guard)).await
+        };
+        let method = match sent {
             Ok(reply) => {
                 let method = confirmed(&reply);
                 self.manifest_stored(referrer, reply).await?;
@@ -201,7 +209,7 @@ impl RemoteRepository {
             Err(e) => return Err(e),
         };
         if method == GuardMethod::Checked {
-            self.check_pushed(manifest, tag).await?;
+            self.check_pushed(manifest, tag, guard).await?;
         }
         Ok(method)
     }

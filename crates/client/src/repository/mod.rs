@@ -26,9 +26,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Method, Uri};
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, FileBody,
-    GuardMethod, ManifestReference, MediaType, Node, Pages, Presence, Pushed, RawManifest,
-    Repository, RepositoryName, Result, Source, Tag, TagGuard, TagOrDigest, TagState, Target,
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorCode, ErrorKind,
+    FileBody, GuardMethod, ManifestReference, MediaType, Node, Pages, Presence, Pushed,
+    RawManifest, Repository, RepositoryName, Result, Source, Tag, TagGuard, TagOrDigest, TagState,
+    Target,
 };
 
 #[cfg(fuzzing)]
@@ -110,11 +111,13 @@ impl RemoteRepository {
         self.shared().capabilities.update(self.exchange().registry(), change)
     }
 
-    /// Returns the upload method to use at the registry.
+    /// Returns the upload method to use at the registry. A chunk size that an earlier client found
+    /// replaces only the default method, and not one that the caller chose.
     fn upload_method(&self) -> UploadMethod {
-        let known = self.known();
+        let (known, chosen) = (self.known(), self.shared().upload_method);
         let chunked = known.capabilities.chunk_size.map(UploadMethod::Chunked);
-        known.upload_method.or(chunked).unwrap_or(self.shared().upload_method)
+        let chunked = chunked.filter(|_| chosen == UploadMethod::default());
+        known.upload_method.or(chunked).unwrap_or(chosen)
     }
 
     fn path(&self) -> &RepositoryName {
@@ -340,7 +343,8 @@ impl Delete for RemoteRepository {
         };
         match &deleted {
             Ok(()) => self.learn(|known| known.capabilities.deletes_tags = Some(true)),
-            Err(e) if e.kind() == ErrorKind::Unsupported => {
+            // Only these replies are about the registry. Others may be about one repository or tag.
+            Err(e) if e.status() == Some(405) || e.has_code(&ErrorCode::UNSUPPORTED) => {
                 self.learn(|known| known.capabilities.deletes_tags = Some(false));
             }
             Err(_) => {}

@@ -115,8 +115,17 @@ pub(super) async fn send(
     let continued = session.as_ref().is_some_and(|session| session.upload.offset() > 0);
     let state = State { method, switched: false, lost: 0, continued };
     let mut push = Push { repository, descriptor, body, state, series };
-    push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
+    let sent = push.run(session).await;
     let used = push.state.method;
+    if let (Err(error), UploadMethod::Chunked(_)) = (&sent, used)
+        && matches!(error.status(), Some(413 | 416))
+    {
+        // The registry no longer accepts chunks of the size that it accepted before.
+        repository.learn(|known| {
+            (known.upload_method, known.capabilities.chunk_size) = (None, None);
+        });
+    }
+    sent.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     if used != method {
         repository.learn(|known| {
             known.upload_method = Some(used);

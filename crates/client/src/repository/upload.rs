@@ -296,13 +296,12 @@ impl Upload {
 
     /// Returns a future that cancels the session and does not borrow from it.
     pub(super) fn cancellation(&self) -> impl Future<Output = Result<()>> + Send + 'static {
-        let repository = self.repository.clone();
-        let request = self.new_request(Method::DELETE, self.location.clone());
+        let (repository, location) = (self.repository.clone(), self.location.clone());
         async move {
-            let cancel = repository.exchange().expect(request, &[200, 202, 204]);
-            match tokio::time::timeout(CANCEL_WAIT, cancel).await {
-                Ok(reply) => reply.map(drop),
-                Err(_) => Err(Error::new(ErrorKind::Timeout).at(repository.upload_name())),
+            let about = repository.upload_name();
+            match tokio::time::timeout(CANCEL_WAIT, cancel(&repository, &location)).await {
+                Ok(canceled) => canceled,
+                Err(_) => Err(Error::new(ErrorKind::Timeout).at(about)),
             }
         }
     }
@@ -412,6 +411,24 @@ impl fmt::Debug for Upload {
     }
 }
 
+/// Cancels a session. If it is in use, the registry has not yet noticed that the request with the
+/// content is broken, and the request is sent again.
+async fn cancel(repository: &RemoteRepository, location: &Uri) -> Result<()> {
+    let mut pause = CANCEL_PAUSE;
+    loop {
+        let (scopes, about) = (repository.push(), repository.upload_name());
+        let request = RegistryRequest::new(Method::DELETE, location.clone(), scopes, about);
+        match repository.exchange().expect(request, &[200, 202, 204]).await {
+            Ok(_) => return Ok(()),
+            Err(error) if matches!(error.status(), Some(409 | 416)) => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// An upload session that is canceled if the push is dropped before its end, unless it is recorded
 /// for a later push.
 pub(super) struct Session {
@@ -482,10 +499,11 @@ impl Session {
         self.close();
     }
 
-    /// Cancels the session and ignores the result.
+    /// Cancels the session and ignores the result. A task sends the request, so that it is sent even
+    /// if this future is dropped.
     pub(super) async fn cancel(mut self) {
         self.close();
-        drop(self.upload.cancellation().await);
+        drop(tokio::spawn(self.upload.cancellation()).await);
     }
 
     /// Marks the session as closed, and removes its record.
@@ -520,3 +538,6 @@ const RECORDED_SIZE: u64 = 1 << 20;
 const OCI_CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
+/// 50 ms, and twice as long each further time: the registry notices a closed connection after about
+/// a round trip, but a connection that hangs only after its own time limit.
+const CANCEL_PAUSE: Duration = Duration::from_millis(50);

@@ -201,10 +201,13 @@ impl PlannedCopy {
         CopyFailure::new(&transfer, None, error)
     }
 
-    /// Returns the options with the guard that the tag still is as in the plan.
+    /// Returns the options with the guard that the tag still is as in the plan. The tag of an index of
+    /// referrers has no guard, because copies of the referrers change the index, and the copy of the
+    /// index only adds entries.
     fn guarded(&self) -> CopyOptions {
         let mut options = self.options.clone();
-        options.guard = self.copy.tag.as_ref().map(|_| match &self.copy.tag_before {
+        let tag = self.copy.tag.as_ref().filter(|tag| !tag.is_for_referrers());
+        options.guard = tag.map(|_| match &self.copy.tag_before {
             Some(digest) => TagGuard::PointsAt(digest.clone()),
             None => TagGuard::Absent,
         });

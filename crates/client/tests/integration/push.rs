@@ -11,7 +11,7 @@ use longshore::{
     Target as _, UploadMethod,
 };
 use longshore_registry::Registry;
-use longshore_testkit::fault::FaultProxy;
+use longshore_testkit::fault::{Fault, FaultProxy};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::embedded::start;
@@ -179,12 +179,57 @@ async fn dropping_a_push_cancels_its_session() {
     let push = repository.push_blob(&descriptor, BlobBody::stream(BlobStream::new(endless)));
     let push = tokio::time::timeout(Duration::from_millis(200), push);
     assert!(push.await.is_err());
-    let given_up = async {
+    sends_delete(&proxy).await;
+}
+
+#[tokio::test]
+async fn dropping_a_push_that_cancels_its_session_does_not_stop_this() {
+    let (address, _stop) = start(Registry::builder().memory()).await;
+    let proxy = FaultProxy::start(address).await;
+    let repository = format!("{}/a/b", proxy.address()).parse().unwrap();
+    let repository = quick().build().repository(&repository);
+    let (failing, failed) = tokio::sync::oneshot::channel();
+    let mut failing = Some(failing);
+    let content = stream::iter(["0123", "4567", ""]).then(move |piece| {
+        let failing = failing.take_if(|_| piece.is_empty());
+        async move {
+            let Some(failing) = failing else { return Ok(Bytes::from_static(piece.as_bytes())) };
+            // The registry has the first pieces by now.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            failing.send(()).unwrap();
+            Err(longshore::Error::new(ErrorKind::Canceled))
+        }
+    });
+    let push = repository.push_stream(BlobStream::new(content), None);
+    tokio::select! {
+        biased;
+        pushed = push => panic!("{pushed:?}"),
+        failed = failed => failed.unwrap(),
+    }
+    sends_delete(&proxy).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_still_in_use_is_canceled_later() {
+    let (address, _stop) = start(Registry::builder().memory()).await;
+    let proxy = FaultProxy::start(address).await;
+    let repository = format!("{}/a/b", proxy.address()).parse().unwrap();
+    let repository = quick().build().repository(&repository);
+    proxy.inject("DELETE", "/uploads/", 1, Fault::Reply(416, Vec::new()));
+    proxy.inject("DELETE", "/uploads/", 1, Fault::Reply(409, Vec::new()));
+    repository.begin_upload().await.unwrap().cancel().await.unwrap();
+    assert_eq!(proxy.faults_made(), 2);
+    assert_eq!(proxy.requests().iter().filter(|r| r.method == "DELETE").count(), 3);
+}
+
+/// Waits until a session is canceled.
+async fn sends_delete(proxy: &FaultProxy) {
+    let canceled = async {
         while !proxy.requests().iter().any(|request| request.method == "DELETE") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), given_up).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), canceled).await.unwrap();
 }
 
 #[tokio::test]

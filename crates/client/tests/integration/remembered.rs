@@ -1,9 +1,11 @@
 //! What a client remembers about a registry for later clients.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
+use bytes::Bytes;
 use longshore::{
-    BlobBody, Delete as _, ErrorKind, RemoteRepository, Source as _, Tag, Target as _,
+    BlobBody, Delete as _, ErrorKind, RemoteRepository, Source as _, Tag, Target as _, UploadMethod,
 };
 use longshore_testkit::random;
 use longshore_testkit::script::{Exchange, Script};
@@ -122,6 +124,54 @@ async fn a_registry_that_deletes_no_tags_is_asked_once() {
         assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
     }
     server.finish();
+}
+
+#[tokio::test]
+async fn a_tag_that_one_repository_does_not_delete_is_not_remembered() {
+    let (server, folder) = (Script::start().await, tempfile::tempdir().unwrap());
+    let tag = Tag::parse("v1").unwrap();
+    for _ in 0..2 {
+        server.expect(Exchange::new("DELETE", "/v2/a/b/manifests/v1").answer(400));
+        let refused = remote(&server, folder.path()).delete_tag(&tag).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_basic_challenge_is_not_remembered() {
+    // Everyone may read, so a wrong password must not be sent with reads.
+    let (server, folder) = (Script::start().await, tempfile::tempdir().unwrap());
+    server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
+    remote(&server, folder.path()).tags(None).all().await.unwrap_err();
+    server.expect(tags().without("authorization").body("{\"tags\":[]}"));
+    list(&server, folder.path()).await;
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_chunk_size_that_the_caller_chose_is_not_replaced() {
+    let (server, folder) = (Script::start().await, tempfile::tempdir().unwrap());
+    let file = format!("r.example_{}.json", server.address().port());
+    std::fs::write(folder.path().join(file), "{\"version\":1,\"chunk_size\":4}").unwrap();
+    for (chosen, first) in [(UploadMethod::default(), "0123"), (chunked(6), "012345")] {
+        let content = Bytes::from_static(b"01234567");
+        let location = "/v2/u/1";
+        let begin = Exchange::new("POST", "/v2/a/b/blobs/uploads/").answer(202);
+        server.expect(begin.header("location", location));
+        server.expect(Exchange::new("PATCH", location).sending(first).answer(403));
+        server.expect(Exchange::new("DELETE", location).answer(204));
+        let (builder, repository) = elsewhere(&server);
+        let client = builder.cache_folder(folder.path()).upload_method(chosen).build();
+        let pushed =
+            client.repository(&repository).push_blob(&blob(&content), content.into()).await;
+        assert_eq!(pushed.unwrap_err().kind(), ErrorKind::Denied);
+    }
+    server.finish();
+}
+
+fn chunked(size: u64) -> UploadMethod {
+    UploadMethod::Chunked(NonZeroU64::new(size).unwrap())
 }
 
 #[tokio::test]

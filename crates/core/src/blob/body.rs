@@ -204,7 +204,7 @@ impl From<Body> for BlobBody {
 }
 
 /// Opens a file that the user named. Follows symbolic links, because the user chose the path.
-async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
+pub(super) async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
     let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
     BlobStream::from_file(file.into_std().await, path.to_owned(), offset)
 }

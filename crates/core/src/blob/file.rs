@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::body::{BlobBody, Listener};
+use super::body::{BlobBody, Listener, open_file};
 use super::{BlobStream, Progress};
 use crate::blob_file;
 use crate::descriptor::Descriptor;
@@ -81,7 +81,7 @@ impl FileBody {
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be opened. Later errors are the stream's last
     /// item.
     pub async fn stream(&self) -> Result<BlobStream> {
-        let stream = blob_file::stream(&self.path, 0).await?;
+        let stream = open_file(&self.path, 0).await?;
         let Some(listener) = self.listener.clone() else { return Ok(stream) };
         let size = Some(self.size().await?);
         Ok(stream.counted(0, size, move |progress| listener(progress)))

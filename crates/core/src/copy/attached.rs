@@ -19,6 +19,7 @@ use crate::manifest::RawManifest;
 use crate::page::Pages;
 use crate::reference::Tag;
 use crate::select::Selection;
+use crate::store::SourceExt as _;
 use crate::tag_guard::TagGuard;
 
 /// What is attached to a manifest, after the decisions of the copy.
@@ -50,25 +51,24 @@ impl DigestTag {
 pub(super) enum TagAtTarget {
     Nothing,
     Manifest(Box<RawManifest>),
-    /// A manifest that cannot be read, and may be replaced.
-    Unreadable,
+    /// A manifest with this digest that cannot be read, and may be replaced.
+    Unreadable(Digest),
 }
 
 impl TagAtTarget {
     pub(super) fn manifest(&self) -> Option<&RawManifest> {
         match self {
             Self::Manifest(manifest) => Some(manifest),
-            Self::Nothing | Self::Unreadable => None,
+            Self::Nothing | Self::Unreadable(_) => None,
         }
     }
 
-    /// Returns the condition that the tag did not change. The digest of a manifest that cannot be
-    /// read is not known.
-    pub(super) fn guard(&self) -> Option<TagGuard> {
+    /// Returns the condition that the tag did not change.
+    pub(super) fn guard(&self) -> TagGuard {
         match self {
-            Self::Nothing => Some(TagGuard::Absent),
-            Self::Manifest(manifest) => Some(TagGuard::PointsAt(manifest.digest().clone())),
-            Self::Unreadable => None,
+            Self::Nothing => TagGuard::Absent,
+            Self::Manifest(manifest) => TagGuard::PointsAt(manifest.digest().clone()),
+            Self::Unreadable(digest) => TagGuard::PointsAt(digest.clone()),
         }
     }
 }
@@ -141,13 +141,21 @@ impl Run {
     /// Returns what a tag points at at the target.
     pub(super) async fn at_target(&self, tag: &Tag) -> Result<TagAtTarget> {
         let _permit = self.small_requests.acquire().await.map_err(canceled)?;
-        use ErrorKind::{DigestMismatch, Invalid, NotFound};
-        match self.target.manifest(&tag.clone().into()).await {
+        let selector = tag.clone().into();
+        let mut found = self.target.manifest(&selector).await;
+        if found.as_ref().is_err_and(is_damaged) {
+            // A proxy may have damaged only this reply, and the manifest may list what only the
+            // target has.
+            found = self.target.manifest(&selector).await;
+        }
+        match found {
             Ok(manifest) => Ok(TagAtTarget::Manifest(Box::new(manifest))),
-            Err(e) if e.kind() == NotFound => Ok(TagAtTarget::Nothing),
-            Err(e) if e.status().is_none() && matches!(e.kind(), DigestMismatch | Invalid) => {
-                Ok(TagAtTarget::Unreadable)
-            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(TagAtTarget::Nothing),
+            Err(e) if is_damaged(&e) => match self.target.tagged(tag).await {
+                Ok(Some(digest)) => Ok(TagAtTarget::Unreadable(digest)),
+                Ok(None) => Ok(TagAtTarget::Nothing),
+                Err(e) => Err(e.on(Side::Target)),
+            },
             Err(e) => Err(e.on(Side::Target)),
         }
     }
@@ -253,6 +261,12 @@ impl Run {
     fn listed(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Descriptor>>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns true if a manifest was received, but is not the expected one.
+fn is_damaged(error: &Error) -> bool {
+    let is_content = matches!(error.kind(), ErrorKind::DigestMismatch | ErrorKind::Invalid);
+    is_content && error.status().is_none()
 }
 
 /// What the source has for a subject.

@@ -142,8 +142,15 @@ impl Shared {
 
     /// Returns true if a receiver takes content in time. A copy that stalls while others wait shares
     /// no further reads.
-    async fn takes<T>(&self, member: usize, taken: impl Future<Output = Result<(), T>>) -> bool {
-        if !self.state().has_others(member) {
+    ///
+    /// - `is_shared`: true if this read has other receivers.
+    async fn takes<T>(
+        &self,
+        member: usize,
+        is_shared: bool,
+        taken: impl Future<Output = Result<(), T>>,
+    ) -> bool {
+        if !is_shared && !self.state().has_others(member) {
             return taken.await.is_ok();
         }
         match timeout(STALL_LIMIT, taken).await {
@@ -323,11 +330,14 @@ async fn read_for_all(shared: Arc<Shared>, source: Arc<dyn Source>, blob: Descri
     };
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(Arc::new);
+        // A copy that stalled elsewhere reads the rest by itself, so that it cannot stall this read.
+        receivers.retain(|r| !shared.state().is_apart(r.member));
+        let is_shared = receivers.len() > 1;
         let mut open = Vec::with_capacity(receivers.len());
         for receiver in receivers {
             let chunk = chunk.clone().map_err(|error| shared_error(&error));
             // A copy that failed dropped its stream.
-            if shared.takes(receiver.member, receiver.sender.send(chunk)).await {
+            if shared.takes(receiver.member, is_shared, receiver.sender.send(chunk)).await {
                 open.push(receiver);
             }
         }
@@ -336,10 +346,11 @@ async fn read_for_all(shared: Arc<Shared>, source: Arc<dyn Source>, blob: Descri
             return;
         }
     }
+    let is_shared = receivers.len() > 1;
     for Receiver { member, sender } in receivers {
         // The buffer is free when the copy has taken everything.
         let free = async { sender.reserve_many(BUFFERED_CHUNKS).await.map(drop) };
-        shared.takes(member, free).await;
+        shared.takes(member, is_shared, free).await;
     }
 }
 

@@ -143,7 +143,7 @@ impl Run {
             return Ok(());
         }
         self.below(&tally, manifest, Presence::Absent, 0).await?;
-        match self.send_tagged(&tally, manifest, tag, existing.guard().as_ref()).await {
+        match self.send_tagged(&tally, manifest, tag, Some(&existing.guard())).await {
             // Another copy of the same image may have set the tag.
             Err(e) if e.kind() == ErrorKind::Conflict => {
                 let found = self.at_target(tag).await?;

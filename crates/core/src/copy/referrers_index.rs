@@ -10,10 +10,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::plan;
 use super::run::{Run, Tally};
-use super::{CopySummary, LeftBehind, ReferrerSelection};
+use super::{CopySummary, LeftBehind, LeftBehindReason, ReferrerSelection};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::graph::Successors;
 use crate::manifest::RawManifest;
 use crate::reference::Tag;
 use crate::select::Selection;
@@ -35,8 +36,13 @@ impl Run {
         if self.finds_attached() {
             Arc::clone(self).attachments(Arc::clone(&tally), index.clone()).await?;
         }
-        let Some(copied) = copied else { return Ok(tally.summary(&index, &selection, None)) };
-        let (index, guard) = self.add_to_index(&tally, tag, &copied).await?;
+        let added = match copied {
+            Some(copied) => self.add_to_index(&tally, tag, &copied).await?,
+            None => None,
+        };
+        let Some((index, guard)) = added else {
+            return Ok(tally.summary(&index, &selection, None));
+        };
         Ok(CopySummary { guard, ..tally.summary(&index, &selection, Some(tag.clone())) })
     }
 
@@ -49,7 +55,8 @@ impl Run {
         index: &RawManifest,
     ) -> Result<Option<RawManifest>> {
         let subject = tag.subject().unwrap_or_else(|| index.digest().clone());
-        let listed = self.record_entries(index)?;
+        self.record_entries(index)?;
+        let listed = Successors::of(index).map_err(|e| e.on(Side::Source))?.manifests;
         // Each future owns its parts. With references, the future of the copy would not be `Send`.
         let copied: Vec<Option<Digest>> = stream::iter(listed.clone())
             .map(|referrer| {
@@ -107,7 +114,8 @@ impl Run {
     }
 
     /// Adds the entries of an index of referrers to the index at the target's tag, so that the
-    /// target keeps the referrers that only it has. Returns the index at which the tag then points.
+    /// target keeps the referrers that only it has. Returns the index at which the tag then points,
+    /// or `None` if the target resolves the tag to the subject, and so has no place for the index.
     ///
     /// The copy of the referrers may have added the entries already, because a target without the
     /// referrers API keeps them in this index.
@@ -116,10 +124,17 @@ impl Run {
         tally: &Tally,
         tag: &Tag,
         new: &RawManifest,
-    ) -> Result<(RawManifest, Option<GuardMethod>)> {
+    ) -> Result<Option<(RawManifest, Option<GuardMethod>)>> {
+        let subject = tag.subject();
         let mut conflict = None;
         for _ in 0..INDEX_ATTEMPTS {
             let existing = self.at_target(tag).await?;
+            let held = existing.manifest().map(RawManifest::digest);
+            if let (Some(subject), true) = (&subject, held == subject.as_ref()) {
+                let reason = LeftBehindReason::Unsupported;
+                tally.leave_behind(vec![LeftBehind::tag(subject, tag.clone(), reason)])?;
+                return Ok(None);
+            }
             if let Some(other) = existing.manifest().filter(|m| !is_index_of_referrers(tag, m)) {
                 return Err(Error::new(ErrorKind::Conflict).at(tag).on(Side::Target).detail(
                     format!(
@@ -135,17 +150,17 @@ impl Run {
                     let index = held.unwrap_or(new).clone();
                     self.arrived(tally, index.descriptor(), Presence::Complete);
                     self.tagged_now(tag, &index);
-                    return Ok((index, None));
+                    return Ok(Some((index, None)));
                 }
             };
-            match self.send_tagged(tally, &index, tag, existing.guard().as_ref()).await {
+            match self.send_tagged(tally, &index, tag, Some(&existing.guard())).await {
                 // Another client changed the index in between.
                 Err(e) if e.kind() == ErrorKind::Conflict => conflict = Some(e),
                 sent => {
                     let guard = sent?;
                     self.arrived(tally, index.descriptor(), Presence::Absent);
                     self.tagged_now(tag, &index);
-                    return Ok((index, guard));
+                    return Ok(Some((index, guard)));
                 }
             }
         }

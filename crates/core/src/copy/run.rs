@@ -221,7 +221,7 @@ impl Run {
         }
         let existing = self.at_target(tag).await?;
         if plan::tag_step(root, existing.manifest())? != TagStep::LeaveBehind {
-            return Ok(existing.guard());
+            return Ok(Some(existing.guard()));
         }
         Err(Error::new(ErrorKind::Conflict)
             .at(tag)

@@ -338,6 +338,8 @@ async fn send(
     if passed.is_ok_and(|passed| passed == limit) {
         return;
     }
+    // The client closed its connection, and the server must learn this.
+    to.shutdown().await.ok();
     std::future::pending().await
 }
 

@@ -705,8 +705,9 @@ async fn a_tag_that_points_at_the_subject_itself_is_not_changed() {
     let ours = artifact(&source, "ours").await;
     index_of(&source, &subject.digest, &[ours]).await;
     let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
-    let error = copier.copy_tags(vec![tag.clone()]).await.remove(0).result.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    let summary = copier.copy_tags(vec![tag.clone()]).await.remove(0).result.unwrap();
+    let left = LeftBehind::tag(&subject.digest, tag.clone(), LeftBehindReason::Unsupported);
+    assert_eq!((summary.tag, summary.left_behind), (None, vec![left]));
     assert_eq!(target.resolve(&tag.into()).await.unwrap().digest, subject.digest);
 }
 
@@ -730,6 +731,13 @@ async fn an_index_of_referrers_is_copied_without_missing_and_unselected_referrer
     let (summary, target) = copy(CopyOptions::default()).await;
     let left = LeftBehind::referrer(&subject, &lost, LeftBehindReason::Missing);
     assert_eq!(summary.left_behind, [left]);
+    // An entry of an unknown type is not listed at the target, unless it is copied, too.
+    let mut unknown = lost.clone();
+    unknown.media_type = "application/x-unknown".parse().unwrap();
+    index_of(&source, &subject, &[unknown.clone(), kept.clone()]).await;
+    let (unlisted, _) = copy(CopyOptions::default()).await;
+    let left = LeftBehind::referrer(&subject, &unknown, LeftBehindReason::Missing);
+    assert_eq!((unlisted.left_behind, unlisted.root), (vec![left], summary.root.clone()));
     let listed = children(&target, &summary.root).await;
     assert_eq!(listed.iter().map(|d| &d.digest).collect::<Vec<_>>(), [&kept.digest]);
     assert_eq!(target.resolve(&tag.into()).await.unwrap().digest, summary.root.digest);
