@@ -13,8 +13,9 @@ mod layers;
 mod licences;
 mod matrix;
 mod metadata;
+mod package;
 mod peers;
-mod python_clients;
+mod python;
 mod setup;
 mod step;
 mod summary;
@@ -47,6 +48,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
         "fuzz" => fuzz::run(arguments),
         "bench" => bench::run(arguments),
         "matrix" => matrix::run(),
+        "wheel" => package::wheel(arguments),
         "fix" => fix(),
         "layers" => layers::run(),
         "help" | "--help" | "-h" => {
@@ -74,9 +76,9 @@ fn format(steps: &mut Steps) -> Result<(), Failure> {
 const HELP: &str = "\
 cargo xtask TASK
 
-  setup          install what tests need: other programs (Debian, as root), Python clients, rustfmt, clippy
+  setup          install what tests need: other programs (Debian, as root), Python packages, rustfmt, clippy
   test [PART]... run `setup` and all checks and tests, or only the named parts:
-                 format, layers, licences, clippy, features, tests, predecessors, docs
+                 format, layers, licences, clippy, features, tests, predecessors, python, docs
   fuzz [TARGET] [--seconds N] [--seed N]
                  run all fuzz targets, or one, for N seconds each [default: 60]
   bench [N] [--only TEXT] [--svg FILE] [--before PROGRAM] [--longshore PROGRAM] [--large]
@@ -85,7 +87,11 @@ cargo xtask TASK
                  oras if installed) in N rounds [default: 5]; only the rows whose name contains
                  TEXT; draw a plot to FILE; also measure another build; build nothing, and measure
                  a given build; also rows that need 40 GiB of disk space; smaller content
+  bench python [N] [--only TEXT] [--scale FACTOR] [--longshore PROGRAM] [--wheel FILE]
+                 compare the Python package with the earlier clients, in Python, and the program
   matrix         run the fault matrix of the client, and print its table
+  wheel [ARGUMENT]...
+                 build a wheel of the Python package for users, with ARGUMENTs for maturin
   fix            format, and apply clippy's suggestions
   layers         check the imports in the sources against the tables in docs/design.md
   help           print this text

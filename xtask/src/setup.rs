@@ -1,7 +1,8 @@
 //! `cargo xtask setup`: installs the requirements of checks and tests that cargo does not provide.
 
 use crate::failure::Failure;
-use crate::{peers, python_clients, tools};
+use crate::python::{PACKAGE, PREDECESSORS};
+use crate::{peers, tools};
 
 /// Installs all requirements, as far as possible.
 ///
@@ -13,8 +14,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     let peers = peers::set_up();
     let peers = peers.iter().map(|peer| Failure::new(format!("{} is not installed", peer.program)));
     let mut missing: Vec<Failure> = tools.chain(peers).collect();
-    if let Err(failure) = python_clients::set_up() {
-        missing.push(Failure::new(format!("the earlier clients, in Python: {failure}")));
+    for environment in [PREDECESSORS, PACKAGE] {
+        if let Err(failure) = environment.set_up() {
+            let name = environment.name;
+            missing.push(Failure::new(format!("the Python environment `{name}`: {failure}")));
+        }
     }
     Failure::unless_empty(&missing)
 }

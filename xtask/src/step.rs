@@ -44,7 +44,22 @@ impl Steps {
 
 /// Returns a command for the cargo that runs this task.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    as_from_a_shell(&mut command);
+    command
+}
+
+/// Removes the variables that cargo sets for this program. ring's build script depends on them, so
+/// that ring and all crates above it would be built again after each change between `cargo xtask` and
+/// `cargo`.
+pub(crate) fn as_from_a_shell(command: &mut Command) {
+    let set_by_cargo =
+        |name: &str| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(set_by_cargo) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// Runs a command with visible output. Fails if the command fails.

@@ -1,4 +1,4 @@
-//! A summary of the output of `cargo test`.
+//! A summary of the output of `cargo test` and pytest.
 
 use std::fmt;
 
@@ -21,15 +21,37 @@ impl Summary {
         let Some(counts) = line.strip_prefix("test result: ") else {
             return;
         };
-        for count in counts.split([';', '.']) {
+        self.add(counts.split([';', '.']));
+    }
+
+    /// Adds a line of the output of `pytest -q -rf` if it is the closing line or names a failed
+    /// test.
+    pub(crate) fn read_pytest(&mut self, line: &str) {
+        let names = ["FAILED ", "ERROR "].into_iter().filter_map(|word| line.strip_prefix(word));
+        self.failures.extend(names.map(str::to_owned));
+        let closing = line.rsplit_once(" in ").filter(|(_, took)| is_duration(took));
+        if let Some((counts, _)) = closing {
+            self.add(counts.split(','));
+        }
+    }
+
+    fn add<'a>(&mut self, counts: impl Iterator<Item = &'a str>) {
+        for count in counts {
             match count.trim().split_once(' ') {
                 Some((n, "passed")) => self.passed += n.parse().unwrap_or(0),
-                Some((n, "failed")) => self.failed += n.parse().unwrap_or(0),
-                Some((n, "filtered out")) => self.left_out += n.parse().unwrap_or(0),
+                Some((n, "failed" | "error" | "errors")) => self.failed += n.parse().unwrap_or(0),
+                Some((n, "filtered out" | "deselected" | "skipped")) => {
+                    self.left_out += n.parse().unwrap_or(0)
+                }
                 _ => {}
             }
         }
     }
+}
+
+/// Returns true for a time as pytest prints it: `4.26s`, or `75.12s (0:01:15)`.
+fn is_duration(text: &str) -> bool {
+    text.split_once('s').is_some_and(|(seconds, _)| seconds.parse::<f64>().is_ok())
 }
 
 impl fmt::Display for Summary {
@@ -57,5 +79,21 @@ mod tests {
         assert_eq!((summary.passed, summary.failed, summary.left_out), (16, 2, 3));
         assert_eq!(summary.failures, ["a::c"]);
         assert_eq!(summary.to_string(), "16 passed, 2 failed");
+    }
+
+    #[test]
+    fn the_closing_line_of_pytest_is_added() {
+        let mut summary = Summary::default();
+        for line in [
+            "....F..                                                  [100%]",
+            "FAILED tests/test_client.py::test_a_name - AssertionError: 3 failed in 4 places",
+            "1 failed, 44 passed, 2 skipped, 3 deselected, 1 error in 14.26s",
+            "45 passed in total",
+            "1 passed in 75.12s (0:01:15)",
+        ] {
+            summary.read_pytest(line);
+        }
+        assert_eq!((summary.passed, summary.failed, summary.left_out), (45, 2, 5));
+        assert_eq!(summary.failures.len(), 1);
     }
 }

@@ -3,10 +3,11 @@
 use crate::abilities::{self, Ability};
 use crate::failure::Failure;
 use crate::peers::{self, PEERS, Peer};
+use crate::python::{PACKAGE, PREDECESSORS};
 use crate::step::{Steps, cargo, follow, succeed};
 use crate::summary::Summary;
 use crate::tools;
-use crate::{layers, licences, python_clients, setup};
+use crate::{layers, licences, package, setup};
 
 /// A part that can be run alone, for example by a job of continuous integration.
 struct Part {
@@ -16,7 +17,7 @@ struct Part {
     work: fn(&mut Run) -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part { name: "format", check: || tools::FMT.check(), work: format },
     Part { name: "layers", check: || Ok(()), work: |run| run.steps.step("layers", layers::run) },
     Part {
@@ -27,7 +28,8 @@ const PARTS: [Part; 8] = [
     Part { name: "clippy", check: || tools::CLIPPY.check(), work: clippy },
     Part { name: "features", check: || tools::HACK.check(), work: features },
     Part { name: "tests", check: || Ok(()), work: build_and_test },
-    Part { name: python_clients::NAME, check: python_clients::check, work: compare },
+    Part { name: PREDECESSORS.name, check: || PREDECESSORS.check(), work: compare },
+    Part { name: PACKAGE.name, check: || PACKAGE.check(), work: test_package },
     Part { name: "docs", check: || Ok(()), work: |run| run.steps.step("docs", documentation) },
 ];
 
@@ -117,7 +119,7 @@ fn clippy(run: &mut Run) -> Result<(), Failure> {
     };
     check("clippy", &["--all-targets"])?;
     // `--all-targets` does not include targets with `test = false`.
-    check("clippy of the comparison", &["--test", python_clients::NAME])
+    check("clippy of the comparison", &["--test", PREDECESSORS.name])
 }
 
 /// Checks the published crates with each feature alone, and without features. The other parts use
@@ -173,8 +175,20 @@ impl Missing {
 /// Compares longshore with the earlier clients, which need Python.
 fn compare(run: &mut Run) -> Result<(), Failure> {
     let missing = Missing::find();
-    let targets = ["--test", python_clients::NAME];
-    run.steps.step(python_clients::NAME, || tests(&missing, &targets, &mut run.summary))
+    let targets = ["--test", PREDECESSORS.name];
+    run.steps.step(PREDECESSORS.name, || tests(&missing, &targets, &mut run.summary))
+}
+
+/// Builds the wheel of the Python package, and checks and tests it.
+fn test_package(run: &mut Run) -> Result<(), Failure> {
+    run.steps.step("wheel", package::install)?;
+    run.steps.step("types of the Python package", package::check)?;
+    let originals = PREDECESSORS.check();
+    if let Err(failure) = &originals {
+        run.left_out.push(format!("comparisons of the Python package: {failure}"));
+    }
+    let Run { steps, summary, .. } = run;
+    steps.step("tests of the Python package", || package::test(originals.is_ok(), summary))
 }
 
 /// Runs the tests of these targets, except tests with missing requirements. Without targets, runs

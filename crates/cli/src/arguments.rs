@@ -1,5 +1,7 @@
 //! The command line: commands, global options and help texts.
 
+use std::ffi::OsString;
+
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::command;
@@ -17,9 +19,9 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Parses the arguments of this process.
-    pub(crate) fn from_process() -> Result<Self, clap::Error> {
-        let matches = help::laid_out(Self::command()).try_get_matches()?;
+    /// Parses a command line, whose first word is the name of the program.
+    pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = help::laid_out(Self::command()).try_get_matches_from(words)?;
         Self::from_arg_matches(&matches)
     }
 }

@@ -5,6 +5,9 @@ use longshore::{Error, ErrorKind};
 /// The result is negative, the work is incomplete, or the failure has no other code.
 pub(crate) const NEGATIVE: u8 = 1;
 
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
+
 /// The state of a source or target is not the expected one.
 pub(crate) const CONFLICT: u8 = 6;
 
@@ -27,7 +30,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         ErrorKind::DigestMismatch | ErrorKind::SizeMismatch | ErrorKind::Unverified => 7,
         // Shells use this code for a program that Ctrl-C ended.
         ErrorKind::Canceled if is_interrupt(error) => 130,
-        ErrorKind::Invalid if is_usage(error) => 2,
+        ErrorKind::Invalid if is_usage(error) => USAGE,
         _ => NEGATIVE,
     }
 }

@@ -12,6 +12,7 @@ use longshore::{
 use pyo3::prelude::*;
 
 use crate::failure::{invalid, raise};
+use crate::interpreter;
 
 /// A credential of a registry. Its secret never appears in its text.
 #[pyclass(frozen, from_py_object, module = "longshore")]
@@ -107,7 +108,7 @@ impl CredentialStore for Function {
         let (name, repository) = (registry.to_string(), repository.map(ToString::to_string));
         // The function may block.
         run_blocking(move || {
-            let called = Python::try_attach(|py| {
+            let called = interpreter::enter(|py| {
                 let credential = function.call1(py, (&name, repository))?;
                 Ok::<_, PyErr>(credential.extract::<Option<Credential>>(py)?)
             });

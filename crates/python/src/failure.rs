@@ -32,8 +32,12 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 
 /// Returns the text of an error and of its sources, in one line.
 fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
+    // This text is complete: it names the kind of text, and what is wrong with it.
+    if let Some(malformed) = source.and_then(|source| source.downcast_ref::<ParseError>()) {
+        return malformed.to_string();
+    }
+    let mut text = error.to_string();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         // Some errors include their source in their own text.

@@ -5,11 +5,17 @@
 //! for with or without asyncio, so each operation exists once here. Values cross the border as
 //! texts, bytes and JSON documents.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "functions that Python calls get values, because they outlive the caller's borrow"
+)]
+
 mod auth;
 mod blob;
 mod client;
 mod content;
 mod failure;
+mod interpreter;
 mod manifest;
 mod names;
 mod operation;
@@ -22,7 +28,7 @@ mod transfer;
 mod upload;
 mod v1;
 
-use pyo3::prelude::*;
+use pyo3::prelude::pymodule;
 
 /// The compiled part of the package `longshore`. Use the package, not this module.
 #[pymodule(gil_used = false)]
@@ -52,10 +58,24 @@ mod _core {
     #[pymodule_export]
     use crate::v1::{Image as V1Image, Registry as V1Registry, Repository as V1Repository};
 
-    use super::*;
+    use std::ffi::OsString;
+
+    use pyo3::prelude::{
+        Bound, PyAnyMethods as _, PyModule, PyModuleMethods as _, PyResult, Python, pyfunction,
+    };
+    use pyo3::wrap_pyfunction;
+
+    /// Runs the program `longshore` with a command line, whose first word is its name. Returns the
+    /// exit code.
+    #[pyfunction]
+    fn run_program(py: Python<'_>, words: Vec<OsString>) -> u8 {
+        py.detach(|| longshore_cli::run(words))
+    }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let finish = wrap_pyfunction!(crate::interpreter::finish, module)?;
+        module.py().import("atexit")?.call_method1("register", (finish,))?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

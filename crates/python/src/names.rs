@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
 use crate::failure::{invalid, raise};
+use crate::interpreter;
 
 /// The parts of a reference: registry, repository, tag and digest.
 pub(crate) type Parts = (String, String, Option<String>, Option<String>);
@@ -72,7 +73,7 @@ impl Hasher {
 
     fn update(&mut self, py: Python<'_>, data: PyBackedBytes) {
         if let Some(digester) = &mut self.0 {
-            py.detach(|| digester.update(&data));
+            interpreter::leave(py, || digester.update(&data));
         }
     }
 

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 
-use crate::{failure, runtime};
+use crate::{failure, interpreter, runtime};
 
 /// Creates the Python value of a result. Runs with the interpreter attached.
 type Convert = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>> + Send>;
@@ -48,7 +48,7 @@ impl Drop for Operation {
     fn drop(&mut self) {
         // A task that was taken is canceled by its waiter.
         if self.task.get_mut().is_ok_and(|task| task.is_some()) {
-            self.abort.abort();
+            cancel(&self.abort);
         }
     }
 }
@@ -67,15 +67,17 @@ impl Operation {
         let handle = runtime::handle().map_err(failure::raise)?;
         let mut task = self.take()?;
         loop {
-            let joined = py.detach(|| handle.block_on(async { timeout(TICK, &mut task).await }));
+            let joined = interpreter::leave(py, || {
+                handle.block_on(async { timeout(TICK, &mut task).await })
+            });
             if let Ok(joined) = joined {
                 return finish(py, joined);
             }
             let go_on = py.check_signals().and_then(|()| tick.map(|f| f.call0()).transpose());
             if let Err(error) = go_on {
-                task.abort();
+                cancel(&self.abort);
                 // The operation has ended when the exception is raised.
-                py.detach(|| handle.block_on(async { (&mut task).await.err() }));
+                interpreter::leave(py, || handle.block_on(async { (&mut task).await.err() }));
                 return Err(error);
             }
         }
@@ -83,7 +85,7 @@ impl Operation {
 
     /// Cancels the operation.
     fn cancel(&self) {
-        self.abort.abort();
+        cancel(&self.abort);
     }
 
     fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -97,7 +99,7 @@ impl Operation {
         handle.spawn(async move {
             let joined = task.await;
             // Attaching waits for the GIL, so it must not block a thread that drives connections.
-            let settle = move || Python::try_attach(|py| settle(py, &waiting, joined));
+            let settle = move || interpreter::enter(|py| settle(py, &waiting, joined));
             tokio::task::spawn_blocking(settle).await.ok();
         });
         future.call_method0("__await__")
@@ -156,8 +158,18 @@ struct Canceler {
 
 #[pymethods]
 impl Canceler {
-    fn __call__(&self, _future: &Bound<'_, PyAny>) {
-        self.abort.abort();
+    fn __call__(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        if future.call_method0("cancelled")?.is_truthy()? {
+            cancel(&self.abort);
+        }
+        Ok(())
+    }
+}
+
+fn cancel(task: &AbortHandle) {
+    if !task.is_finished() {
+        task.abort();
+        interpreter::note_cancellation();
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use longshore::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::interpreter;
+
 /// Returns the runtime of this process.
 ///
 /// # Errors
@@ -21,9 +23,13 @@ pub(crate) fn handle() -> Result<Handle> {
         _ => {
             let runtime = start()?;
             let handle = runtime.handle().clone();
+            let before = current.replace((process::id(), runtime));
+            if before.is_some() {
+                interpreter::forget_threads();
+            }
             // A runtime from before a fork is leaked: to drop it would wait for threads that this
             // process does not have.
-            mem::forget(current.replace((process::id(), runtime)));
+            mem::forget(before);
             Ok(handle)
         }
     }

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
-from typing import Any, Dict, List
+from typing import Any, Dict, List, NamedTuple
 
 from longshore import Descriptor, Repository
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+class Types(NamedTuple):
+    """The media types of an image."""
+
+    manifest: str
+    config: str
+    layer: str
+
+
+OCI = Types(
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.config.v1+json",
+    LAYER,
+)
+DOCKER = Types(
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+)
 
 
 def layer(name: str, content: bytes = b"content") -> bytes:
@@ -27,13 +46,15 @@ def layer(name: str, content: bytes = b"content") -> bytes:
 
 
 def push_image(
-    repository: Repository, *tags: str, architecture: str = "amd64", text: bytes = b"content"
+    repository: Repository,
+    *tags: str,
+    architecture: str = "amd64",
+    text: bytes = b"content",
+    types: Types = OCI,
 ) -> Descriptor:
     """Sends an image with one layer, and returns the descriptor of its manifest."""
-    import hashlib
-
     plain = layer("etc/motd", text)
-    packed = repository.push(gzip.compress(plain, mtime=0), media_type=LAYER)
+    packed = repository.push(gzip.compress(plain, mtime=0), media_type=types.layer)
     config = repository.push(
         json.dumps(
             {
@@ -51,11 +72,11 @@ def push_image(
                 ],
             }
         ).encode(),
-        media_type=CONFIG,
+        media_type=types.config,
     )
     manifest = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST,
+        "mediaType": types.manifest,
         "config": config.json(),
         "layers": [packed.json()],
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -197,33 +196,6 @@ def test_a_client_works_after_a_fork(longshore_registry: Registry) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert repository.blob(pushed).read() == b"content"
-
-
-INTERRUPTED = """
-import socket, longshore
-with socket.socket() as silent:
-    silent.bind(("127.0.0.1", 0))
-    silent.listen()
-    registry = longshore.Registry(f"127.0.0.1:{silent.getsockname()[1]}", auth=None)
-    print("ready", flush=True)
-    try:
-        registry.ping()
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a single process")
-def test_ctrl_c_interrupts_a_call() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == "interrupted\n"
-    assert process.wait(10) == 0
 
 
 def test_the_default_client_is_set_before_its_first_use() -> None:

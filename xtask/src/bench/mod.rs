@@ -12,6 +12,7 @@ mod link;
 mod measure;
 mod options;
 mod plot;
+mod python;
 mod row;
 mod server;
 mod task;
@@ -34,7 +35,11 @@ use task::{Action, Network, Task};
 type Result<T> = std::result::Result<T, Failure>;
 
 /// Runs all measurements, and prints a table of the results and a table of the aims in Markdown.
+/// The word `python` selects the comparison of the Python package.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    if let Some(("python", rest)) = arguments.split_first().map(|(word, rest)| (&**word, rest)) {
+        return python::run(rest);
+    }
     let options = Options::parse(arguments)?;
     let tools = Tools::find(&options)?;
     let folder = content::scratch()?;

@@ -11,6 +11,8 @@ pub(super) struct Options {
     pub(super) rounds: usize,
     /// The build of longshore to measure. Without it, the bench builds longshore.
     pub(super) longshore: Option<PathBuf>,
+    /// The build of the Python package to measure.
+    pub(super) wheel: Option<PathBuf>,
     /// Another build of longshore, measured in the same run.
     pub(super) before: Option<PathBuf>,
     /// The rows to measure: those whose name contains this text.
@@ -30,6 +32,7 @@ impl Options {
         let mut options = Self {
             rounds: ROUNDS,
             longshore: None,
+            wheel: None,
             before: None,
             only: String::new(),
             large: false,
@@ -43,8 +46,9 @@ impl Options {
                 words.next().ok_or_else(|| Failure::new(format!("{word} needs a value; {USAGE}")))
             };
             match word.as_str() {
-                "--longshore" => options.longshore = Some(program(value()?)?),
-                "--before" => options.before = Some(program(value()?)?),
+                "--longshore" => options.longshore = Some(existing(value()?)?),
+                "--wheel" => options.wheel = Some(existing(value()?)?),
+                "--before" => options.before = Some(existing(value()?)?),
                 "--only" => options.only.clone_from(value()?),
                 "--large" => options.large = true,
                 "--scale" => options.scale = scale(value()?)?,
@@ -57,7 +61,8 @@ impl Options {
     }
 }
 
-fn program(path: &str) -> Result<PathBuf> {
+/// Returns the absolute path of a program or another file.
+fn existing(path: &str) -> Result<PathBuf> {
     let path = PathBuf::from(path);
     path.canonicalize().map_err(|e| Failure::io(&path, &e))
 }

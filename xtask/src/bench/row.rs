@@ -162,7 +162,8 @@ impl Judged {
     }
 }
 
-fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Option<f64> {
+/// Returns the median of a value of all samples.
+pub(super) fn median<T>(samples: &[T], of: impl Fn(&T) -> f64) -> Option<f64> {
     let mut values: Vec<f64> = samples.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()

@@ -37,6 +37,7 @@ from ._errors import (
     Unsupported,
     Unverified,
 )
+from ._names import publish as _publish
 from ._settings import Settings
 from ._sync._blob import Blob
 from ._sync.client import Client
@@ -112,3 +113,5 @@ __all__ = [
     "set_default",
     "v1",
 ]
+
+_publish(globals())

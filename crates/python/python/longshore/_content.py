@@ -31,18 +31,28 @@ def prepare(data: Any) -> Prepared:
         return bytes(data), None
     if isinstance(data, (str, os.PathLike)):
         return _core.File(os.fspath(data)), None
+    if hasattr(data, "__aiter__"):
+        return _core.Feed(), data
+    return _core.Feed(), pieces(data)
+
+
+def pieces(data: Any) -> Iterable[bytes]:
+    """Returns the content of a buffer, a binary file or an iterable, piece by piece."""
+    if isinstance(data, bytes):
+        return [data]
     if hasattr(data, "read"):
-        return _core.Feed(), _read(data)
+        return _read(data)
     try:
         view = memoryview(data)
     except TypeError:
-        if hasattr(data, "__iter__") or hasattr(data, "__aiter__"):
-            return _core.Feed(), data
+        if hasattr(data, "__iter__"):
+            iterable: Iterable[bytes] = data
+            return iterable
         raise TypeError(
             "expected bytes, a buffer, a binary file, a path or an iterable of bytes, "
             f"not {type(data).__name__}"
         ) from None
-    return _core.Feed(), _slices(view.cast("B"))
+    return _slices(view.cast("B"))
 
 
 def check(piece: Any) -> bytes:

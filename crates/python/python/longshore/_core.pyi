@@ -6,6 +6,36 @@ from typing_extensions import Self, final
 
 __version__: str
 
+__all__ = [
+    "Client",
+    "Credential",
+    "Feed",
+    "File",
+    "Hasher",
+    "Meter",
+    "Operation",
+    "Pages",
+    "Reader",
+    "Repository",
+    "Server",
+    "SigningKey",
+    "Upload",
+    "V1Image",
+    "V1Registry",
+    "V1Repository",
+    "__version__",
+    "describe",
+    "parse_config",
+    "parse_digest",
+    "parse_platform",
+    "parse_reference",
+    "parse_tag",
+    "run_program",
+    "serve",
+    "sign",
+    "verify",
+]
+
 @final
 class Operation(Awaitable[Any]):
     def wait(self, tick: Optional[Callable[[], object]] = None) -> Any: ...
@@ -198,6 +228,7 @@ def serve(
     public_url: Optional[str],
     users: List[Tuple[str, str]],
 ) -> Operation: ...
+def run_program(words: List[str]) -> int: ...
 def describe(content: bytes, media_type: Optional[str] = None) -> Any: ...
 def parse_config(content: bytes) -> Any: ...
 def sign(content: bytes, media_type: Optional[str], key: SigningKey) -> Tuple[bytes, str]: ...

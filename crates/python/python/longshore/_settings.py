@@ -77,7 +77,8 @@ def sources(auth: Any) -> List[Source]:
     if isinstance(auth, (tuple, Credential)):
         return [[("*", _credential(auth))]]
     if callable(auth):
-        return [auth]
+        function: Any = auth
+        return [function]
     raise TypeError(
         'expected auth="environment", None, (user, password), a Credential, a function or a '
         f"mapping, not {type(auth).__name__}"

@@ -13,14 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Mapping, Optional, Sequence, Union
 
 from . import _core
+from ._content import check, pieces
 from ._core import SigningKey
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
 
 Json = Dict[str, Any]
-
-_PIECE = 1 << 20
 
 
 class Digest(str):
@@ -47,16 +46,12 @@ class Digest(str):
 
         - ``algorithm``: ``sha256`` or ``sha512``.
         """
-        hasher = _core.Hasher(algorithm)
         if isinstance(data, os.PathLike):
             with open(data, "rb") as file:
                 return cls.of(file, algorithm)
-        if hasattr(data, "read"):
-            for piece in iter(lambda: data.read(_PIECE), b""):
-                hasher.update(piece)
-        else:
-            for piece in _pieces(data):
-                hasher.update(piece)
+        hasher = _core.Hasher(algorithm)
+        for piece in pieces(data):
+            hasher.update(check(piece))
         return cls(hasher.digest())
 
     @property
@@ -76,29 +71,6 @@ class Digest(str):
 
     def __repr__(self) -> str:
         return f"Digest({str(self)!r})"
-
-
-def _pieces(data: Buffer) -> Sequence[bytes]:
-    """Yields the bytes of a buffer in pieces. ``bytes`` are not copied."""
-    if isinstance(data, bytes):
-        return [data]
-    view = memoryview(data).cast("B")
-    return _Copied(view)
-
-
-class _Copied(Sequence[bytes]):
-    """The pieces of a buffer that may change, each copied when it is needed."""
-
-    def __init__(self, view: memoryview) -> None:
-        self._view = view
-
-    def __len__(self) -> int:
-        return -(-len(self._view) // _PIECE)
-
-    def __getitem__(self, i: Any) -> Any:
-        if i >= len(self):
-            raise IndexError(i)
-        return bytes(self._view[i * _PIECE : (i + 1) * _PIECE])
 
 
 @dataclass(frozen=True, order=True)
@@ -337,7 +309,9 @@ class Manifest(bytes):
 
     def _describe(self) -> Json:
         if self._described is None:
-            self._described = _core.describe(self, self._media_type)
+            described: Json = _core.describe(self, self._media_type)
+            self._described = described
+            return described
         return self._described
 
     @property

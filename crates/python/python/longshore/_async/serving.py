@@ -34,9 +34,9 @@ class Server:
 
     async def start(self) -> Registry:
         """Starts the registry, and returns a `Registry` with the first user's credentials."""
-        self._core = await run(_core.serve(*self._start))
-        users = self._start[3]
-        return Registry(self._core.name, auth=users[0] if users else None)
+        started: _core.Server = await run(_core.serve(*self._start))
+        self._core, users = started, self._start[3]
+        return Registry(started.name, auth=users[0] if users else None)
 
     async def stop(self) -> None:
         """Stops the registry, and waits up to 10 s for its requests."""

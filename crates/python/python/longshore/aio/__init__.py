@@ -33,6 +33,7 @@ from .._errors import (
     Unsupported,
     Unverified,
 )
+from .._names import publish as _publish
 from .._settings import Settings
 from .._async._blob import Blob
 from .._async.client import Client
@@ -108,3 +109,5 @@ __all__ = [
     "set_default",
     "v1",
 ]
+
+_publish(globals())
