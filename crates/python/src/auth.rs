@@ -23,20 +23,23 @@ pub(crate) struct Credential(Inner);
 impl Credential {
     /// A user name and a password.
     #[staticmethod]
-    fn login(username: &str, password: String) -> Self {
-        Self(Inner::login(username, Secret::new(password), SOURCE))
+    fn login(username: &str, password: String) -> PyResult<Self> {
+        if username.contains(':') {
+            return Err(unusable("user name", "it contains a colon"));
+        }
+        Ok(Self(Inner::login(username, Secret::new(password), SOURCE)))
     }
 
     /// A token that the registry itself accepts (`Authorization: Bearer`).
     #[staticmethod]
-    fn token(token: String) -> Self {
-        Self(Inner::registry_token(Secret::new(token), SOURCE))
+    fn token(token: String) -> PyResult<Self> {
+        Ok(Self(Inner::registry_token(in_header("token", token)?, SOURCE)))
     }
 
     /// The value of an `Authorization` header, such as "Basic …".
     #[staticmethod]
-    fn authorization(value: String) -> Self {
-        Self(Inner::authorization(Secret::new(value), SOURCE))
+    fn authorization(value: String) -> PyResult<Self> {
+        Ok(Self(Inner::authorization(in_header("authorization", value)?, SOURCE)))
     }
 
     /// Returns the same credential, which may also be sent over plain HTTP.
@@ -129,6 +132,18 @@ impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Function")
     }
+}
+
+/// Returns a secret that is sent in a header. The error does not quote it.
+fn in_header(noun: &'static str, text: String) -> PyResult<Secret> {
+    match !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        true => Ok(Secret::new(text)),
+        false => Err(unusable(noun, "expected printable ASCII characters")),
+    }
+}
+
+fn unusable(noun: &'static str, reason: &'static str) -> PyErr {
+    raise(Error::new(ErrorKind::Invalid).at(noun).detail(reason))
 }
 
 const SOURCE: &str = "the Python program";

@@ -82,7 +82,8 @@ pub(crate) fn load(
     let options = options.copy_options().map_err(raise)?;
     let (stores, observer) = (client.stores()?, observer(meter));
     let copy = async move {
-        let place = if archive.is_dir() {
+        let metadata = std::fs::metadata(&archive).map_err(|e| Error::io(&archive, e))?;
+        let place = if metadata.is_dir() {
             Place::Layout(archive)
         } else if DockerArchive::open(&archive).await.is_ok() {
             Place::DockerArchive(archive)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import pytest
 
@@ -126,6 +126,51 @@ def test_bad_input_is_refused() -> None:
         Reference("busybox", strict=True)
 
 
+def test_arguments_are_checked_before_anything_is_sent(longshore_registry: Registry) -> None:
+    repository, client = longshore_registry.repository("app"), Client(auth=None)
+    calls: "list[Callable[[], object]]" = [
+        lambda: Settings(scheme="ftp"),
+        lambda: Client(attempts=0),
+        lambda: Client(timeout=-1),
+        lambda: Client(proxies="::"),
+        lambda: Client(resolve={"a": "b"}),
+        lambda: Client(registries={"BAD NAME": Settings()}),
+        lambda: client.copy("a", "b", parallel=0),
+        lambda: client.copy("a", "b", if_digest="x"),
+        lambda: client.copy("a:b:c:d", "b"),
+        lambda: repository.tags(page_size=0),
+        lambda: longshore_registry.catalog(page_size=-1),
+        lambda: repository.blob("sha256:1"),
+        lambda: repository.push(b"", media_type="no type"),
+        lambda: repository.untag("a b"),
+        lambda: repository.put(b"not JSON"),
+        lambda: Digest.of(b"", "md5"),
+        lambda: Credential.login("a:b", "c"),
+        lambda: Credential.authorization("Basic s3cret\n"),
+        lambda: Credential.token(""),
+    ]
+    for n, call in enumerate(calls):
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert isinstance(caught.value, longshore.Invalid), (n, caught.value)
+        assert "s3cret" not in str(caught.value)
+    wrong: "list[Callable[[], object]]" = [
+        lambda: Settings(verify="no"),  # type: ignore[arg-type]
+        lambda: client.copy(5, "b"),  # type: ignore[arg-type]
+        lambda: client.image(5),  # type: ignore[arg-type]
+        lambda: repository.blob(5),  # type: ignore[arg-type]
+        lambda: repository.manifest(5),  # type: ignore[arg-type]
+        lambda: repository.put(5),  # type: ignore[arg-type]
+        lambda: repository.set_alias("v1", 5),  # type: ignore[arg-type]
+        lambda: Digest.of("text"),  # type: ignore[arg-type]
+        lambda: Client(timeout="1"),  # type: ignore[arg-type]
+    ]
+    for n, call in enumerate(wrong):
+        with pytest.raises(TypeError):
+            call()
+            pytest.fail(f"call {n}")
+
+
 def test_values_are_hashable_comparable_and_picklable() -> None:
     reference = Reference("busybox:1.30")
     assert str(reference) == "docker.io/library/busybox:1.30"
@@ -143,6 +188,11 @@ def test_files_at_fault_are_os_errors(longshore_registry: Registry, tmp_path: Pa
         repository.push(tmp_path / "missing")
     assert isinstance(caught.value, longshore.FileError)
     assert caught.value.filename == str(tmp_path / "missing")
+    assert "missing" in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        Client(auth=None).load(tmp_path / "missing", f"{longshore_registry.name}/app")
+    with pytest.raises(OSError, match="nowhere"):
+        longshore.serve(listen="nowhere").start()
 
 
 def test_a_client_is_used_by_several_threads(longshore_registry: Registry) -> None:

@@ -288,3 +288,10 @@ def test_schema_1_is_signed_and_verified() -> None:
     assert signed.verify() == (key.id,)
     with pytest.raises(longshore.Unverified):
         Manifest(document).verify()
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_the_registry_of_the_session_is_kept(longshore_session_registry: Registry, n: int) -> None:
+    repository = longshore_session_registry.repository("app")
+    assert (repository.blob_size(Digest.of(b"0")) is not None) == (n == 1)
+    repository.push(str(n).encode())

@@ -101,7 +101,11 @@ class Unverified(Error):
 
 
 class FileError(Error, OSError):
-    """A local file or folder cannot be read or written. ``errno`` and ``filename`` are set."""
+    """A local file, folder or address cannot be used. ``filename`` is set, and ``errno`` if the system
+    refused."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class _FileNotFound(FileError, FileNotFoundError):

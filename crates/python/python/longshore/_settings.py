@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from ._core import Credential
+from ._errors import Invalid
 
 CredentialFunction = Callable[[str, Optional[str]], Optional[Credential]]
 Auth = Union[
@@ -42,8 +43,10 @@ class Settings:
         token_service: Optional[str] = None,
         token_host: Optional[str] = None,
     ) -> None:
-        if basic not in ("on-challenge", "first", "never"):
-            raise ValueError(f"invalid basic {basic!r}: expected on-challenge, first or never")
+        _check_choice("scheme", scheme, ("auto", "http", "https", "by-name", "detect"))
+        _check_choice("basic", basic, ("on-challenge", "first", "never"))
+        if not isinstance(verify, bool):
+            raise TypeError(f"expected verify=True or False, not {type(verify).__name__}")
         self._fields: Dict[str, Any] = {
             "scheme": scheme,
             "url": url,
@@ -58,6 +61,18 @@ class Settings:
     def __repr__(self) -> str:
         shown = ("scheme", "verify", "basic")
         return f"Settings({', '.join(f'{name}={self._fields[name]!r}' for name in shown)})"
+
+
+def _check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
+    if value not in choices:
+        *most, last = choices
+        raise Invalid(f'invalid {name} "{value}": expected {", ".join(most)} or {last}')
+
+
+def check_count(name: str, value: Optional[int]) -> None:
+    """Checks that a number, if there is one, is at least 1."""
+    if value is not None and value < 1:
+        raise Invalid(f"invalid {name} {value}: expected at least 1")
 
 
 def _pem(ca: Union[str, os.PathLike[str], bytes, None]) -> Optional[str]:

@@ -176,6 +176,13 @@ class Reference:
         return (_strict_reference, (str(self),))
 
 
+def text_of(name: Union[str, Reference]) -> str:
+    """Returns the text of a name."""
+    if isinstance(name, (str, Reference)):
+        return str(name)
+    raise TypeError(f"expected a str or a Reference, not {type(name).__name__}")
+
+
 def _strict_reference(text: str) -> Reference:
     return Reference(text, strict=True)
 
@@ -293,7 +300,8 @@ class Manifest(bytes):
     def __new__(cls, data: Union[Buffer, Json], media_type: Optional[str] = None) -> Self:
         if isinstance(data, dict):
             data = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
-        made = super().__new__(cls, data)
+        # Not `data` itself, because a number would become that many zeros.
+        made = super().__new__(cls, memoryview(data))
         made._media_type = media_type
         made._described = None
         made._describe()

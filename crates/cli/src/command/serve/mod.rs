@@ -110,13 +110,15 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
         None => None,
     };
+    // Who reads the address may stop the server at once.
+    let stop = termination();
     context.output().report(&Listening { listening, metrics })?;
     match tls {
         Some(current) => {
             let listener = TlsListener { socket, current };
-            longshore_registry::serve(listener, registry, termination()).await?;
+            longshore_registry::serve(listener, registry, stop).await?;
         }
-        None => longshore_registry::serve(socket, registry, termination()).await?,
+        None => longshore_registry::serve(socket, registry, stop).await?,
     }
     say("stopped");
     Ok(())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 
 from .. import _core
 from .._progress import OnProgress, Reporter, meter
-from .._settings import Auth, Settings, proxy_urls, sources
-from .._values import CopySummary, Json, Reference
+from .._settings import Auth, Settings, check_count, proxy_urls, sources
+from .._values import CopySummary, Json, Reference, text_of
 from ._running import run
 from .image import Image
 from .registry import Registry
@@ -77,6 +77,8 @@ class Client:
         default_namespace: Optional[str] = "library",
         default_tag: str = "latest",
     ) -> None:
+        check_count("attempts", attempts)
+        check_count("page_size", page_size)
         self._default_tag = default_tag
         self._core = _core.Client(
             {
@@ -135,7 +137,7 @@ class Client:
 
         - ``platform``: the platform to select from an index. Default: that of this machine.
         """
-        registry, repository, tag, digest = self._core.reference(str(reference))
+        registry, repository, tag, digest = self._core.reference(text_of(reference))
         found = Repository(self, registry, repository)
         image = await found.image(digest or tag or self._default_tag, platform)
         if digest is not None and tag is not None:
@@ -152,7 +154,7 @@ class Client:
         """Sends the image of an archive to a registry: a tar file of ``docker save``, an OCI
         archive, or an OCI layout in a folder."""
         reporter = None if progress is None else Reporter(progress)
-        operation = self._core.load(os.fspath(archive), str(to), _OPTIONS, meter(reporter))
+        operation = self._core.load(os.fspath(archive), text_of(to), _OPTIONS, meter(reporter))
         report: Json = await run(operation, reporter)
         return [await self.image(copy["target"]) for copy in report["copies"]]
 
@@ -184,6 +186,7 @@ class Client:
           it points at this digest. Otherwise it raises `Conflict`.
         - ``parallel``: the number of blobs in flight.
         """
+        check_count("parallel", parallel)
         options = {
             **_OPTIONS,
             "all_tags": all_tags,
@@ -197,7 +200,7 @@ class Client:
             "parallel": parallel,
         }
         reporter = None if progress is None else Reporter(progress)
-        operation = self._core.copy(str(source), str(target), options, meter(reporter))
+        operation = self._core.copy(text_of(source), text_of(target), options, meter(reporter))
         report: Json = await run(operation, reporter)
         return [CopySummary._of(copy) for copy in report["copies"]]
 

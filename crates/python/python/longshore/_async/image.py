@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from .._progress import OnProgress
-from .._values import Config, Descriptor, Digest, Manifest, Platform, Reference
+from .._values import Config, Descriptor, Digest, Manifest, Platform, Reference, text_of
 
 if TYPE_CHECKING:
     from .repository import Repository
@@ -79,7 +79,7 @@ class Image:
         self, to: Union[str, Reference], *, progress: Optional[OnProgress] = None
     ) -> Image:
         """Copies the image to another repository, and returns the copy."""
-        await self._copy(str(to), progress)
+        await self._copy(text_of(to), progress)
         return await self._repository._client.image(to)
 
     async def _copy(self, target: str, progress: Optional[OnProgress]) -> None:
@@ -97,7 +97,7 @@ class Image:
         this image's own tag."""
         target = to if to is not None else self._reference.replace(digest=None)
         client = self._repository._client
-        await client._append(self, [os.fspath(layer) for layer in layers], str(target), created_by, comment)
+        await client._append(self, [os.fspath(layer) for layer in layers], text_of(target), created_by, comment)
         return await client.image(target)
 
     def __eq__(self, other: object) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, TypeVa
 from .. import _core
 from .._errors import NotFound
 from .._progress import OnProgress, Reporter, meter
+from .._settings import check_count
 from .._values import Deleted, Descriptor, Digest, Json, Manifest, Reference
 from ._blob import Blob
 from ._running import Content, run
@@ -64,6 +65,7 @@ class Repository:
         - ``after``: the tag after which the listing starts.
         - ``page_size``: the number of tags to request for each page.
         """
+        check_count("page_size", page_size)
         return Pages(lambda: self._core.tags(after, page_size), str)
 
     async def exists(self, ref: str) -> bool:
@@ -178,7 +180,7 @@ class Repository:
         """
         given = digest if isinstance(digest, Descriptor) else None
         size, media_type = (given.size, given.media_type) if given else (None, None)
-        text = str(given.digest if given else digest)
+        text: Any = given.digest if given else digest
         reader, found = await run(self._core.blob(text, size, media_type, start))
         descriptor = Descriptor._of(found)
         reporter = None if progress is None else Reporter(progress, descriptor)

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from .._progress import OnProgress
-from .._values import Config, Descriptor, Digest, Manifest, Platform, Reference
+from .._values import Config, Descriptor, Digest, Manifest, Platform, Reference, text_of
 
 if TYPE_CHECKING:
     from .repository import Repository
@@ -80,7 +80,7 @@ class Image:
         self, to: Union[str, Reference], *, progress: Optional[OnProgress] = None
     ) -> Image:
         """Copies the image to another repository, and returns the copy."""
-        self._copy(str(to), progress)
+        self._copy(text_of(to), progress)
         return self._repository._client.image(to)
 
     def _copy(self, target: str, progress: Optional[OnProgress]) -> None:
@@ -98,7 +98,7 @@ class Image:
         this image's own tag."""
         target = to if to is not None else self._reference.replace(digest=None)
         client = self._repository._client
-        client._append(self, [os.fspath(layer) for layer in layers], str(target), created_by, comment)
+        client._append(self, [os.fspath(layer) for layer in layers], text_of(target), created_by, comment)
         return client.image(target)
 
     def __eq__(self, other: object) -> bool:

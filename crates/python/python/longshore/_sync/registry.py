@@ -7,7 +7,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
-from .._settings import Auth, Settings
+from .._settings import Auth, Settings, check_count
 from .._values import Ping
 from ._blob import Blob
 from ._running import Content, run
@@ -145,6 +145,7 @@ class Registry:
         - ``after``: the name after which the listing starts.
         - ``page_size``: the number of names to request for each page.
         """
+        check_count("page_size", page_size)
         return Pages(lambda: self._client._core.catalog(self._name, after, page_size), str)
 
     def namespaces(self, *, bare_as: Optional[str] = "library") -> Tuple[str, ...]:
