@@ -1,8 +1,8 @@
 """Fills a registry with the content of the benchmark: ``prepare.py REGISTRY TAGS IMAGES BYTES``.
 
-- ``many``: one image with TAGS tags
-- ``small``: IMAGES images of three layers of 20 KiB, with the tags ``t000``, ``t001`` …
-- ``large``: a blob of BYTES random bytes, whose digest is printed
+- ``bench/many``: one image with TAGS tags
+- ``bench/small``: IMAGES images of three layers of 20 KiB, with the tags ``t000``, ``t001`` …
+- ``bench/large``: a blob of BYTES random bytes, whose digest is printed
 
 The media types are Docker's, because some of the earlier clients support no others.
 """
@@ -26,6 +26,9 @@ def push_image(repository, number, *names):
         "os": "linux",
         "config": {"Env": [f"NUMBER={number}"]},
         "rootfs": {"type": "layers", "diff_ids": []},
+        # dreg-client requires these fields.
+        "created": "2026-01-01T00:00:00Z",
+        "history": [],
     }
     layers = [repository.push(random.randbytes(20 << 10), media_type=LAYER) for _ in range(3)]
     pushed = repository.push(json.dumps(config).encode(), media_type=CONFIG)
@@ -40,11 +43,11 @@ def push_image(repository, number, *names):
 
 def main(name, many, images, size):
     registry = Registry(name, auth=None)
-    push_image(registry.repository("many"), 0, *(f"v1.0.{n}" for n in range(int(many))))
+    push_image(registry.repository("bench/many"), 0, *(f"v1.0.{n}" for n in range(int(many))))
     for number, tag in enumerate(tags(images)):
-        push_image(registry.repository("small"), number, tag)
+        push_image(registry.repository("bench/small"), number, tag)
     piece = 1 << 20
-    blob = registry.repository("large").push(os.urandom(piece) for _ in range(int(size) // piece))
+    blob = registry.repository("bench/large").push(os.urandom(piece) for _ in range(int(size) // piece))
     print(blob.digest)
 
 

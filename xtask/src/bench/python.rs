@@ -152,7 +152,7 @@ impl Bench {
         let arguments = [&script, source.address(), tags_text, images_text, bytes_text];
         let digest = succeed(&python, &arguments)?.trim().to_owned();
         let file = self.folder.join("blob");
-        let name = format!("{}/large@{digest}", source.address());
+        let name = format!("{}/bench/large@{digest}", source.address());
         let get = ["blob", "get", &name, "-o", &file.display().to_string()];
         succeed(&self.longshore.display().to_string(), &get)?;
         Ok(Prepared { source, tags, images, bytes, digest, file })
@@ -212,10 +212,12 @@ impl Bench {
         let (digest, file) = (&prepared.digest, prepared.file.display());
         let pulled = self.pulled();
         let words = match job.function {
-            "list_tags" => format!("ls {source}/many"),
-            "pull" => format!("blob get {source}/large@{digest} -o {}", pulled.display()),
-            "push" => format!("blob put {there}/large {file}"),
-            "copy_images" => format!("copy --quiet --all-tags {source}/small {there}/small"),
+            "list_tags" => format!("ls {source}/bench/many"),
+            "pull" => format!("blob get {source}/bench/large@{digest} -o {}", pulled.display()),
+            "push" => format!("blob put {there}/bench/large {file}"),
+            "copy_images" => {
+                format!("copy --quiet --all-tags {source}/bench/small {there}/bench/small")
+            }
             _ => return Ok(None),
         };
         let mut line = vec![self.longshore.display().to_string()];
@@ -241,22 +243,25 @@ impl Bench {
         let source = prepared.source.address();
         let there = target.map_or("", Server::address);
         let (words, expected): (Vec<String>, String) = match job.function {
-            "list_tags" => (vec![source.into(), "many".into()], tags.to_string()),
+            "list_tags" => (vec![source.into(), "bench/many".into()], tags.to_string()),
             "pull" => {
                 let pulled = self.pulled().display().to_string();
-                (vec![source.into(), "large".into(), digest.clone(), pulled], bytes.to_string())
+                (
+                    vec![source.into(), "bench/large".into(), digest.clone(), pulled],
+                    bytes.to_string(),
+                )
             }
             "push" => {
                 let file = file.display().to_string();
-                (vec![there.into(), "large".into(), file], digest.clone())
+                (vec![there.into(), "bench/large".into(), file], digest.clone())
             }
             "read_images" => {
                 let count = images.to_string();
-                (vec![source.into(), "small".into(), count.clone()], count)
+                (vec![source.into(), "bench/small".into(), count.clone()], count)
             }
             _ => {
                 let count = images.to_string();
-                (vec![source.into(), there.into(), "small".into(), count.clone()], count)
+                (vec![source.into(), there.into(), "bench/small".into(), count.clone()], count)
             }
         };
         (words, expected)
