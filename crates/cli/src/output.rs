@@ -137,10 +137,10 @@ pub(crate) async fn file(blob: &Descriptor, mut body: BlobBody, path: &Path) -> 
     }
 }
 
-/// Returns true if [`file`] keeps the first bytes of a blob after an interruption: the path is not
-/// stdout, a device or a named pipe.
+/// Returns true if [`file`] keeps the first bytes of a blob after an interruption. It keeps none on
+/// Windows, and none for stdout, a device or a named pipe.
 pub(crate) fn keeps_partial_files(path: &Path) -> bool {
-    path != Path::new("-") && !is_device(path)
+    !cfg!(windows) && path != Path::new("-") && !is_device(path)
 }
 
 /// Returns true for an existing device or named pipe, which a new file would replace.

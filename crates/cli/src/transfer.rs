@@ -186,8 +186,8 @@ impl Outcome {
         report_with_statistics(context, self)
     }
 
-    /// Returns a line for each failure. A failure of a source is the same for several targets, which
-    /// one line names.
+    /// Returns a line for each failure. Failures with the same text, such as one of the source, share a
+    /// line that names all their targets.
     fn failures(&self) -> Vec<String> {
         let mut targets: HashMap<String, Vec<String>> = HashMap::new();
         for failure in self.tried() {

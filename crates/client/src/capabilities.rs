@@ -20,8 +20,9 @@ use crate::config::UploadMethod;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) capabilities: Capabilities,
-    /// The upload method that the registry accepted after it refused another method. Only a chunk
-    /// size is stored, because another refusal may be temporary.
+    /// The upload method that the registry accepted after it refused another. It is not stored,
+    /// because the refusal may be temporary, except for a chunk size
+    /// ([`Capabilities::chunk_size`]).
     pub(crate) upload_method: Option<UploadMethod>,
     /// True if the registry refused a `PATCH` with the whole content.
     pub(crate) refuses_streams: bool,
@@ -49,7 +50,7 @@ pub(crate) struct Capabilities {
     pub(crate) deletes_tags: Option<bool>,
     /// The chunk size that the registry accepted after it refused a whole blob in one request.
     pub(crate) chunk_size: Option<NonZeroU64>,
-    /// The registry's challenge to requests without credentials.
+    /// The registry's Bearer challenge to requests without credentials.
     pub(crate) challenge: Option<KnownChallenge>,
 }
 
@@ -121,14 +122,14 @@ struct Document {
 
 /// Reads a file. A file of another version, a damaged file or an old one counts as missing.
 fn load(path: &Path) -> Option<Capabilities> {
-    // The file names the service that gets the credentials.
-    if !blob_file::is_private(path) {
-        tracing::debug!(path = %path.display(), "another user can change the file, so it is not used");
-        return None;
-    }
     let written = fs::metadata(path).ok()?.modified().ok()?;
     // A time in the future is wrong.
     if written.elapsed().map_or(true, |age| age > LIFETIME) {
+        return None;
+    }
+    // The file names the service that gets the credentials.
+    if !blob_file::is_writable_only_by_user(path) {
+        tracing::debug!(path = %path.display(), "ignored: another user could have written the file");
         return None;
     }
     let json = blob_file::read(path, SIZE_LIMIT).ok()?;

@@ -370,18 +370,17 @@ pub trait TargetExt: Target {
         guard: &TagGuard,
     ) -> impl Future<Output = Result<()>> + Send {
         async move {
+            let is_ours =
+                |found: &Option<Digest>| found.as_ref().is_some_and(|d| manifest.has_digest(d));
             let mut found = self.tagged(tag).await?;
             for pause in STALE_PAUSES {
-                if found.as_ref().is_some_and(|found| manifest.has_digest(found)) {
-                    return Ok(());
-                }
-                if guard.check(found.as_ref()).is_err() {
+                if is_ours(&found) || guard.check(found.as_ref()).is_err() {
                     break;
                 }
                 tokio::time::sleep(pause).await;
                 found = self.tagged(tag).await?;
             }
-            if found.as_ref().is_some_and(|found| manifest.has_digest(found)) {
+            if is_ours(&found) {
                 return Ok(());
             }
             TagGuard::PointsAt(manifest.digest().clone()).check(found.as_ref()).map_err(|e| {

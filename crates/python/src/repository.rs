@@ -336,7 +336,7 @@ async fn push(
             Ok(Descriptor::new(media_type, pushed.digest, pushed.size))
         }
         Sent::File(path) => {
-            let file = FileBody::new(path, media_type).expect(digest).on_progress(report);
+            let file = FileBody::new(path, media_type).expected_digest(digest).on_progress(report);
             if check {
                 return repository.push_file(&file).await.map(|(descriptor, _)| descriptor);
             }

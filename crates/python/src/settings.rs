@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     resolve: BTreeMap<String, String>,
     ipv4: bool,
     user_agent: Option<String>,
-    page_size: usize,
+    page_size: Option<usize>,
     cache: bool,
     default_registry: String,
     default_namespace: Option<String>,
@@ -76,7 +76,7 @@ impl Settings {
             builder = builder.settings(registry.clone(), own.transport(Some(&registry))?);
             builder = builder.authentication(registry, own.authentication()?);
         }
-        if let Some(entries) = NonZeroUsize::new(self.page_size) {
+        if let Some(entries) = self.page_size.and_then(NonZeroUsize::new) {
             builder = builder.page_size(entries);
         }
         if let Some(user_agent) = &self.user_agent {

@@ -96,20 +96,22 @@ impl Authenticator {
             },
         };
         let credential = self.credential(access).await?;
-        match self.header(access, &method, &credential, &wanted).await {
-            // The registry may use another token service by now, which its challenge names.
-            Err(error) if self.forget_remembered(access, &method) => {
-                tracing::debug!(error = %error.into_error(), "the remembered challenge is dropped");
-                Ok(None)
-            }
-            Err(refusal) if self.may_have_expired(&credential, &refusal) => {
-                match self.credential(access).await? {
-                    same if same == credential => Err(refusal),
-                    newer => self.header(access, &method, &newer, &wanted).await,
-                }
-            }
-            outcome => outcome,
+        let refusal = match self.header(access, &method, &credential, &wanted).await {
+            Ok(header) => return Ok(header),
+            Err(refusal) => refusal,
+        };
+        // The registry may have changed its token service. Its next challenge names the new one.
+        if self.forget_remembered(access, &method) {
+            tracing::debug!(error = %refusal.into_error(), "forgot the challenge of an earlier client");
+            return Ok(None);
         }
+        if self.may_have_expired(&credential, &refusal) {
+            let newer = self.credential(access).await?;
+            if newer != credential {
+                return self.header(access, &method, &newer, &wanted).await;
+            }
+        }
+        Err(refusal)
     }
 
     /// Returns the header made from a credential, or from a token obtained with that credential.
@@ -166,8 +168,8 @@ impl Authenticator {
         Ok(scopes)
     }
 
-    /// Returns the method that an earlier client learned, if it is still usable.
-    fn remembered(&self, access: &Access) -> Option<Method> {
+    /// Begins to use the method that an earlier client learned, if it is still usable, and returns it.
+    fn use_remembered(&self, access: &Access) -> Option<Method> {
         let known = self.known.of(&access.registry).capabilities.challenge;
         let known = known.filter(|known| known.is_usable(access.is_verified))?;
         let challenges = Challenge::remembered(known);
@@ -315,7 +317,7 @@ impl Authenticator {
             return Ok(Some(method));
         }
         match self.settings.opening {
-            InitialAuth::Anonymous => Ok(self.remembered(access)),
+            InitialAuth::Anonymous => Ok(self.use_remembered(access)),
             InitialAuth::Basic => Ok(Some(Method::Basic)),
             InitialAuth::Probe if self.cache().probed => Ok(None),
             InitialAuth::Probe => {

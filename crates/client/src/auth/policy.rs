@@ -32,9 +32,9 @@ pub struct Authentication {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InitialAuth {
-    /// Send the first request anonymously, then answer the challenge. A client with a [cache
-    /// folder](crate::ClientBuilder::cache_folder) begins with the answer to the challenge that an
-    /// earlier client received, if there is one.
+    /// Send the first request anonymously, then answer the challenge. If a [cache
+    /// folder](crate::ClientBuilder::cache_folder) holds the registry's Bearer challenge, send the
+    /// first request with a token.
     #[default]
     Anonymous,
     /// Send `GET /v2/` first, to get a challenge.

@@ -151,7 +151,7 @@ async fn post(
         }
         Err(error) if refuses_single_post(&error) => {
             tracing::debug!(digest = %descriptor.digest, %error, "the single request failed");
-            // The repository may lack something else.
+            // A 404 may mean that the repository does not exist, so it shows nothing about the registry.
             if error.status() != Some(404) {
                 repository.learn(|known| known.capabilities.single_post = Some(false));
             }

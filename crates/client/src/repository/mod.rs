@@ -321,8 +321,6 @@ impl Delete for RemoteRepository {
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the registry deletes manifests by digest only.
     /// distribution answers the deletion of a tag with 400 or 405.
-    ///
-    /// A registry that was found not to delete tags gets no request.
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
         let selector = TagOrDigest::from(tag.clone());
         let reference = self.reference(&selector);

@@ -411,8 +411,8 @@ impl fmt::Debug for Upload {
     }
 }
 
-/// Cancels a session. If it is in use, the registry has not yet noticed that the request with the
-/// content is broken, and the request is sent again.
+/// Cancels a session. A registry that answers 409 or 416 has not yet noticed that the request with
+/// the content broke off, so the `DELETE` is sent again. The caller limits the time.
 async fn cancel(repository: &RemoteRepository, location: &Uri) -> Result<()> {
     let mut pause = CANCEL_PAUSE;
     loop {

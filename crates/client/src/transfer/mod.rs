@@ -123,18 +123,25 @@ impl Stores {
             transfer.check()?;
             self.check_target(&transfer.target).await?;
         }
+        match transfers {
+            // A single transfer needs no look into its source.
+            [_] => Ok(()),
+            several => self.check_written_once(several).await,
+        }
+    }
+
+    /// Checks that no two transfers write the same location.
+    async fn check_written_once(&self, transfers: &[Transfer]) -> Result<()> {
         let mut written: HashMap<Location, &Location> = HashMap::new();
-        // A single transfer needs no look into its source.
-        let several = if transfers.len() > 1 { transfers } else { &[] };
-        for transfer in several {
+        for transfer in transfers {
             let Some(target) = self.written(transfer).await else { continue };
             let source = &transfer.source;
             let Some(other) = written.insert(target.canonical(), source) else { continue };
-            let mut reason =
-                format!("the command writes this location more than once, from {other}");
-            if other != source {
-                reason = format!("{reason} and from {source}");
-            }
+            let from = match other == source {
+                true => other.to_string(),
+                false => format!("{other} and from {source}"),
+            };
+            let reason = format!("the command writes this location more than once, from {from}");
             return Err(ParseError::new("location", &target.to_string(), reason).into());
         }
         Ok(())

@@ -71,8 +71,8 @@ impl Stores {
         }
         self.check(transfers).await?;
         let batch = Batch::preview(self);
-        let (items, left_behind) = Default::default();
-        let mut plan = TransferPlan { version: VERSION, items, left_behind };
+        let mut plan =
+            TransferPlan { version: VERSION, items: Vec::new(), left_behind: Vec::new() };
         for transfer in transfers {
             batch.job(transfer, None).plan(&mut plan).await?;
         }
@@ -201,7 +201,8 @@ impl PlannedCopy {
         CopyFailure::new(&transfer, None, error)
     }
 
-    /// Returns the options with the guard that the tag still is as in the plan. The tag of an index of
+    /// Returns the options with a guard: the tag must still point where it did when the plan was made.
+    /// The tag of an index of
     /// referrers has no guard, because copies of the referrers change the index, and the copy of the
     /// index only adds entries.
     fn guarded(&self) -> CopyOptions {
@@ -270,11 +271,12 @@ impl Job<'_> {
         // The copies of other tags set these tags, with the signatures of their manifests.
         items.retain(|item| item.copy.tag.as_ref().is_none_or(|tag| !with_others.contains(tag)));
         for item in items {
-            match item.moved_digest_tag() {
-                Some(tag) => match copier.left_of_series(tag).await? {
-                    Some(left) => plan.left_behind.push(left),
-                    None => plan.items.push(item),
-                },
+            let blocked = match item.moved_digest_tag() {
+                Some(tag) => copier.blocked_digest_tag(tag).await?,
+                None => None,
+            };
+            match blocked {
+                Some(left) => plan.left_behind.push(left),
                 None => plan.items.push(item),
             }
         }

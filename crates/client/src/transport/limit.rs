@@ -17,10 +17,10 @@ use crate::origin::Origin;
 /// The layer that limits concurrent requests per origin. A request that waits for its place also
 /// waits for the time that the host has requested meanwhile.
 ///
-/// A request holds its permit only until the head of the reply arrives. The request holds no permit
-/// while the body is read, because a copy within one registry sends a request while it reads the
-/// body of another reply. For the same reason, requests that send a stream have separate permits:
-/// such a request may wait for the reply to a request without a stream.
+/// A request holds its place only until the head of the reply arrives, and none while the body is
+/// read: a copy within one registry sends a request while it reads the body of another reply. For the
+/// same reason, requests that send a stream have separate places: such a request may wait for the
+/// reply to a request without a stream.
 #[derive(Debug)]
 pub(crate) struct Limit {
     inner: Arc<dyn Transport>,

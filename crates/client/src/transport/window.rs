@@ -140,12 +140,12 @@ fn whole(size: f64) -> usize {
     size as usize
 }
 
-/// 2 s: a host that answers sooner is not overloaded, even if it answers faster otherwise. On a fast
+/// 2 s: a faster reply never counts as slow. On a fast
 /// network, replies to 32 requests at a time normally take 20 times as long as the reply to one.
 const SLOW: Duration = Duration::from_secs(2);
 /// A reply is slow if it takes 8 times as long as the fastest.
 const SLOWDOWN: u32 = 8;
-/// The fastest time ages by a 64th for each reply.
+/// The shortest time grows by 1/64 with each reply, so that an old measurement loses its weight.
 const AGING: u32 = 64;
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ async fn overloaded_and_broken_registries_are_tried_again() {
 async fn a_file_with_another_digest_than_expected_is_not_stored() {
     let setting = Setting::new().await;
     let file = FileBody::new(setting.path(), MediaType::OCTET_STREAM);
-    let file = file.expect(Some(Digest::sha256(b"other")));
+    let file = file.expected_digest(Some(Digest::sha256(b"other")));
     let error = setting.repository().push_file(&file).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DigestMismatch, "{error}");
     assert!(!setting.requests(0).contains(&"PUT session".to_owned()));

@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::media_type::MediaType;
 use crate::run_blocking::run_blocking;
 
-/// A file to be written as a blob, whose digest need not be known.
+/// A file to write as a blob. Its digest need not be known in advance.
 ///
-/// The file must not change while it is written. [`Target::push_file`](crate::Target::push_file)
-/// writes it. A registry receives a large file while its digest is computed.
+/// [`Target::push_file`](crate::Target::push_file) writes it, and a registry receives a large file
+/// while its digest is computed. The file must not change meanwhile.
 #[derive(Clone)]
 pub struct FileBody {
     path: PathBuf,
@@ -32,7 +32,7 @@ impl FileBody {
 
     /// Sets the digest that the content must have.
     #[must_use]
-    pub fn expect(mut self, digest: Option<Digest>) -> Self {
+    pub fn expected_digest(mut self, digest: Option<Digest>) -> Self {
         self.expected = digest;
         self
     }

@@ -349,11 +349,11 @@ pub fn create_private_folder(folder: &Path) -> Result<()> {
     builder.recursive(true).create(folder).map_err(|e| Error::io(folder, e))
 }
 
-/// Returns true if a file and its folder belong to the current user, and no other user can change
-/// them.
+/// Returns true if the current user owns a file and its folder, and no other user can write to them.
+/// Creates a temporary file in the folder to find out who the current user is.
 #[cfg(unix)]
 #[must_use]
-pub fn is_private(path: &Path) -> bool {
+pub fn is_writable_only_by_user(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let Some(folder) = path.parent() else { return false };
     // A new file belongs to the current user.
@@ -366,10 +366,11 @@ pub fn is_private(path: &Path) -> bool {
     })
 }
 
-/// Returns true if a file exists. On this system, folders of a user are private.
+/// Returns true if the file exists. Permissions are not checked on this system: a user's cache folder
+/// is private by default.
 #[cfg(not(unix))]
 #[must_use]
-pub fn is_private(path: &Path) -> bool {
+pub fn is_writable_only_by_user(path: &Path) -> bool {
     path.exists()
 }
 

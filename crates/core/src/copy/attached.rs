@@ -63,13 +63,18 @@ impl TagAtTarget {
         }
     }
 
+    /// Returns the digest that the tag points at.
+    pub(super) fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Nothing => None,
+            Self::Manifest(manifest) => Some(manifest.digest()),
+            Self::Unreadable(digest) => Some(digest),
+        }
+    }
+
     /// Returns the condition that the tag did not change.
     pub(super) fn guard(&self) -> TagGuard {
-        match self {
-            Self::Nothing => TagGuard::Absent,
-            Self::Manifest(manifest) => TagGuard::PointsAt(manifest.digest().clone()),
-            Self::Unreadable(digest) => TagGuard::PointsAt(digest.clone()),
-        }
+        self.digest().map_or(TagGuard::Absent, |digest| TagGuard::PointsAt(digest.clone()))
     }
 }
 

@@ -94,7 +94,7 @@ impl Run {
         Ok(())
     }
 
-    /// Sends the blobs of a manifest that the target lacks, although they were copied before.
+    /// Sends the blobs that a manifest lists and the target no longer has.
     pub(super) async fn send_missing_blobs(
         &self,
         tally: &Tally,

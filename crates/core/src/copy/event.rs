@@ -139,12 +139,13 @@ pub struct LeftBehind {
 pub enum LeftBehindReason {
     /// It is not of one of the selected [types](super::ReferrerSelection::OfTypes).
     OtherType,
-    /// The target cannot hold artifacts.
+    /// The target cannot hold artifacts, or resolves the tag of an index of referrers to the subject.
     Unsupported,
     /// It belongs to the index from which platforms were selected, and the copy is another
     /// manifest.
     OtherManifest,
-    /// The target's manifest under the digest tag has content that the source's manifest lacks.
+    /// The target's manifest under the digest tag has content that the source's manifest lacks, or
+    /// the two cannot be compared.
     TargetDiffers,
     /// The source refused to list the referrers or the digest tags of the subject.
     NotListed,

@@ -201,20 +201,18 @@ struct Received {
 impl Received {
     async fn next(&mut self) -> Option<Result<Bytes>> {
         if self.rest.is_none() {
-            match self.receiver.recv().await {
-                Some(chunk) => {
-                    self.position += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-                    return Some(chunk);
-                }
-                None if self.position >= self.blob.size => return None,
-                // This read needs no permit: the upload that needs it may hold a connection for which
-                // the holders of all permits wait.
-                None => {
-                    match self.source.blob_range(&self.blob, self.position..self.blob.size).await {
-                        Ok(rest) => self.rest = Some(rest),
-                        Err(error) => return Some(Err(error)),
-                    }
-                }
+            if let Some(chunk) = self.receiver.recv().await {
+                self.position += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                return Some(chunk);
+            }
+            if self.position >= self.blob.size {
+                return None;
+            }
+            // Takes no permit. The holders of all permits may wait for a connection that the upload
+            // of this blob holds.
+            match self.source.blob_range(&self.blob, self.position..self.blob.size).await {
+                Ok(rest) => self.rest = Some(rest),
+                Err(error) => return Some(Err(error)),
             }
         }
         self.rest.as_mut()?.next().await

@@ -219,12 +219,13 @@ impl Copier {
         self.run.plan(selector.clone(), tag.cloned()).await
     }
 
-    /// Determines whether [`copy_tags`](Self::copy_tags) would leave a digest tag as it is, because
-    /// the target's manifest has content that the source's manifest lacks. Writes nothing.
+    /// Determines whether [`copy_tags`](Self::copy_tags) would refuse to move a digest tag, because
+    /// the target's manifest has content that the source's manifest lacks, or the two cannot be
+    /// compared. Returns `None` if it would not, or if `tag` is not a digest tag. Writes nothing.
     ///
     /// # Errors
     /// The read errors of [`copy`](Self::copy).
-    pub async fn left_of_series(&self, tag: &Tag) -> Result<Option<LeftBehind>> {
+    pub async fn blocked_digest_tag(&self, tag: &Tag) -> Result<Option<LeftBehind>> {
         let Some(subject) = tag.subject().filter(|_| tag.is_digest_tag()) else { return Ok(None) };
         let new = self.run.read(&tag.clone().into()).await?;
         let reason = LeftBehindReason::TargetDiffers;
@@ -236,10 +237,10 @@ impl Copier {
     /// stop the others.
     ///
     /// Returns one outcome per tag, in the order given. [Digest tags](Tag::is_digest_tag) are copied
-    /// first, so that signatures exist when the tags of their images are set. In two cases, the remaining tags are not
-    /// tried and get the outcome [`Canceled`](ErrorKind::Canceled): after a registry refused the
-    /// credentials, which apply to the whole repository, and after three tags in a row failed
-    /// because a registry could not be reached or limited the rate of requests.
+    /// first, so that signatures exist when the tags of their images are set. In two cases, the
+    /// remaining tags are not tried and get the outcome [`Canceled`](ErrorKind::Canceled): after a
+    /// registry refused the credentials, which apply to the whole repository, and after three tags
+    /// in a row failed because a registry could not be reached or limited the rate of requests.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
         let parallel = self.run.options.small_parallel();
         let series = Mutex::new(Series::default());
@@ -274,7 +275,8 @@ impl Copier {
         }
         let result = self.copy(&tag.clone().into(), Some(&tag)).await;
         if result.is_err() {
-            // The copy of the manifest that the tag belongs to then fails or reports this too.
+            // The copy of the subject then tries the tag again, and fails or reports the tag as left
+            // behind.
             self.run.own_tags().remove(&tag);
         }
         series().add(result.as_ref().err().map(Error::kind));

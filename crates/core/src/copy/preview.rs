@@ -157,7 +157,7 @@ impl Planner<'_> {
                 self.manifest(&manifest, 0).await?;
                 next.push(manifest.descriptor().clone());
                 if !is_current {
-                    let before = existing.manifest().map(|found| found.digest().clone());
+                    let before = existing.digest().cloned();
                     let digest = manifest.digest().clone();
                     self.digest_tags.push(PlannedTag { tag, digest, before });
                 }

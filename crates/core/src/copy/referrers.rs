@@ -144,22 +144,17 @@ impl Run {
         }
         self.below(&tally, manifest, Presence::Absent, 0).await?;
         match self.send_tagged(&tally, manifest, tag, Some(&existing.guard())).await {
+            Ok(_) => self.tagged_now(tag, manifest),
             // Another copy of the same image may have set the tag.
             Err(e) if e.kind() == ErrorKind::Conflict => {
                 let found = self.at_target(tag).await?;
                 if found.manifest().is_none_or(|found| found.digest() != manifest.digest()) {
                     let reason = LeftBehindReason::TargetDiffers;
-                    return tally.leave_behind(vec![LeftBehind::tag(
-                        &subject,
-                        tag.clone(),
-                        reason,
-                    )]);
+                    let left = LeftBehind::tag(&subject, tag.clone(), reason);
+                    return tally.leave_behind(vec![left]);
                 }
             }
-            sent => {
-                sent?;
-                self.tagged_now(tag, manifest);
-            }
+            Err(e) => return Err(e),
         }
         self.arrived(&tally, manifest.descriptor(), Presence::Absent);
         Ok(())

@@ -226,12 +226,12 @@ impl Run {
         Err(Error::new(ErrorKind::Conflict)
             .at(tag)
             .on(Side::Target)
-            .detail("the target's manifest has layers that the source's manifest lacks")
+            .detail("the target's manifest may have content that the source's manifest lacks")
             .with_hint("To replace the manifest, copy this tag alone."))
     }
 
     /// Returns true if the target's manifest under a digest tag has content that the new manifest
-    /// lacks.
+    /// lacks, or if the two cannot be compared.
     pub(super) async fn would_lose(&self, tag: &Tag, new: &RawManifest) -> Result<bool> {
         let existing = self.at_target(tag).await?;
         Ok(plan::tag_step(new, existing.manifest())? == TagStep::LeaveBehind)
@@ -341,7 +341,7 @@ impl Run {
         drop(permit);
         match sent {
             Err(e) if e.has_code(&ErrorCode::MANIFEST_BLOB_UNKNOWN) => {
-                tracing::debug!(digest = %manifest.digest(), error = %e, "checks the blobs again");
+                tracing::debug!(digest = %manifest.digest(), error = %e, "the target lacks a blob of the manifest");
                 self.send_missing_blobs(tally, manifest).await?;
                 let _permit = self.small_requests.acquire().await.map_err(canceled)?;
                 send().await.map_err(|e| e.on(Side::Target))

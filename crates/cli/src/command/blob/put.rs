@@ -66,7 +66,7 @@ async fn from_file(
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
     let progress = Named::begin(context.style(), &path.display().to_string());
-    let file = FileBody::new(path, MediaType::OCTET_STREAM).expect(digest.cloned());
+    let file = FileBody::new(path, MediaType::OCTET_STREAM).expected_digest(digest.cloned());
     let (blob, pushed) = target.push_file(&file.on_progress(progress.listener())).await?;
     progress.end(&blob, pushed);
     Ok(blob)

@@ -1,4 +1,4 @@
-//! The progress of all copies that share reads: the pure part of the coordination.
+//! The state that all copies with shared reads have in common. Nothing here waits.
 //!
 //! Decides which copies a read of a blob waits for, and how a copy reads a blob that it opens. A
 //! record of a blob or manifest is dropped when every copy has finished it, so that the records do

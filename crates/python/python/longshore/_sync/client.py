@@ -50,6 +50,8 @@ class Client:
     - ``proxies``: ``"environment"``, ``None``, a URL, or URLs by scheme (``http``, ``https``).
       ``no_proxy``: the hosts that are reached without a proxy.
     - ``resolve``: addresses of hosts (``"host:port"``), instead of name resolution.
+    - ``page_size``: the number of entries to request for each page of a listing. Default: as many as
+      the registry sends.
     - ``cache``: false to forget what earlier clients learned about registries.
     - ``default_registry``, ``default_namespace``, ``default_tag``: the missing parts of short names.
 
@@ -72,7 +74,7 @@ class Client:
         resolve: Optional[Mapping[str, str]] = None,
         ipv4: bool = False,
         user_agent: Optional[str] = None,
-        page_size: int = 1000,
+        page_size: Optional[int] = None,
         cache: bool = True,
         default_registry: str = "docker.io",
         default_namespace: Optional[str] = "library",
