@@ -194,7 +194,7 @@ pub trait Target: Source {
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the file cannot be read;
     /// [`DigestMismatch`](ErrorKind::DigestMismatch) if it has another digest than
-    /// [expected](FileBody::expect); the errors of [`push_blob`](Self::push_blob).
+    /// [expected](FileBody::expected_digest); the errors of [`push_blob`](Self::push_blob).
     async fn push_file(&self, file: &FileBody) -> Result<(Descriptor, Pushed)> {
         let descriptor = file.describe().await?;
         let pushed = self.check_then_push(&descriptor, file.body()).await?;
