@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::observe::Recorder;
 use super::pauses::Pauses;
-use super::window::Window;
+use super::window::{Answer, Window};
 use super::{Body, Transport, TransportError, TransportErrorKind};
 use crate::bounded::BoundedCache;
 use crate::origin::Origin;
@@ -76,10 +76,14 @@ impl Transport for Limit {
         };
         let wait = self.pauses.wait(request.uri()).await;
         self.recorder.counters.lock().waits.retries += wait;
-        let is_comparable = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_light = matches!(*request.method(), Method::GET | Method::HEAD);
         place.begin();
         let result = self.inner.send(request).await;
-        place.record(is_overloaded(&result), is_comparable);
+        place.record(match is_overloaded(&result) {
+            true => Answer::Overloaded,
+            false if is_light => Answer::Light,
+            false => Answer::Heavy,
+        });
         result
     }
 }

@@ -32,6 +32,17 @@ struct State {
     fastest: Option<Duration>,
 }
 
+/// What the result of a request shows about the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The host could not answer the request.
+    Overloaded,
+    /// The request takes the host little work, so a slow reply shows that the host is overloaded.
+    Light,
+    /// The duration shows nothing, because the host may have worked on the request.
+    Heavy,
+}
+
 /// A place for one request. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
@@ -93,14 +104,15 @@ impl Place<'_> {
     }
 
     /// Records the result of the request.
-    ///
-    /// - `is_overloaded`: true if the host could not answer the request.
-    /// - `is_comparable`: true if the request takes the host little work, so that a slow reply means
-    ///   that the host is overloaded.
-    pub(crate) fn record(&self, is_overloaded: bool, is_comparable: bool) {
+    pub(crate) fn record(&self, answer: Answer) {
         let mut state = self.window.state();
         let took = self.since.elapsed();
-        if is_overloaded || (is_comparable && state.is_slow(took)) {
+        let is_overloaded = match answer {
+            Answer::Overloaded => true,
+            Answer::Light => state.is_slow(took),
+            Answer::Heavy => false,
+        };
+        if is_overloaded {
             if state.decreased.is_none_or(|at| self.since >= at) {
                 let size = (state.size / 2.0).max(1.0);
                 tracing::debug!(places = whole(size), ?took, "the host is overloaded");
@@ -164,9 +176,10 @@ mod tests {
 
     /// Uses all free places for a second, with this result.
     async fn round(window: &Window, is_overloaded: bool) {
+        let answer = if is_overloaded { Answer::Overloaded } else { Answer::Heavy };
         let places: Vec<_> = std::iter::from_fn(|| window.try_enter()).collect();
         sleep(Duration::from_secs(1)).await;
-        places.iter().for_each(|place| place.record(is_overloaded, false));
+        places.iter().for_each(|place| place.record(answer));
     }
 
     #[tokio::test(start_paused = true)]
@@ -180,7 +193,7 @@ mod tests {
         let window = self::window(8);
         let early: Vec<_> = (0..4).map(|_| window.try_enter().unwrap()).collect();
         sleep(Duration::from_secs(1)).await;
-        early.iter().for_each(|place| place.record(true, false));
+        early.iter().for_each(|place| place.record(Answer::Overloaded));
         drop(early);
         assert_eq!(free(&window), 4);
     }
@@ -205,7 +218,7 @@ mod tests {
         // A host whose places are not all used does not get more.
         round(&window, true).await;
         let one = window.try_enter().unwrap();
-        one.record(false, false);
+        one.record(Answer::Heavy);
         drop(one);
         assert_eq!(free(&window), 2);
     }
@@ -216,7 +229,7 @@ mod tests {
         for (took, left) in [(50, 8), (1_900, 8), (2_100, 4), (50, 4)] {
             let place = window.try_enter().unwrap();
             sleep(Duration::from_millis(took)).await;
-            place.record(false, true);
+            place.record(Answer::Light);
             drop(place);
             assert_eq!(free(&window), left, "{took} ms");
         }
@@ -225,7 +238,7 @@ mod tests {
         for _ in 0..3 {
             let place = slow.try_enter().unwrap();
             sleep(Duration::from_secs(5)).await;
-            place.record(false, true);
+            place.record(Answer::Light);
         }
         assert_eq!(free(&slow), 8);
     }
@@ -234,7 +247,7 @@ mod tests {
     async fn a_place_that_is_in_use_is_removed_when_it_is_free() {
         let window = window(4);
         let places: Vec<_> = (0..4).map(|_| window.try_enter().unwrap()).collect();
-        places[0].record(true, false);
+        places[0].record(Answer::Overloaded);
         assert_eq!(free(&window), 0);
         for (place, left) in places.into_iter().zip([0, 0, 1, 2]) {
             drop(place);

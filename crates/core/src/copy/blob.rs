@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::CopyEvent;
 use super::plan::{self, Step};
-use super::run::{Run, Tally, canceled};
+use super::run::{Run, Tally};
 use crate::blob::{BlobBody, Progress};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -48,9 +48,7 @@ impl Run {
         blob: &Descriptor,
         exact: bool,
     ) -> Result<()> {
-        let is_small = blob.size <= SMALL_BLOB;
-        let permits = if is_small { &self.small_blobs } else { &self.large_blobs };
-        let _permit = permits.acquire().await.map_err(canceled)?;
+        let _permit = self.blob_permits.of(blob).await;
         let (digest, size) = (blob.digest.clone(), blob.size);
         let first = Arc::new(AtomicU64::new(size));
         let body = || self.body_of(blob, &first);

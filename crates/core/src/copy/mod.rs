@@ -99,18 +99,6 @@ impl Default for CopyOptions {
     }
 }
 
-impl CopyOptions {
-    /// Returns the number of manifests, small blobs and checks that are in progress at the same
-    /// time.
-    fn small_parallel(&self) -> usize {
-        small_parallel(self.parallel)
-    }
-}
-
-fn small_parallel(parallel: NonZeroUsize) -> usize {
-    if parallel == NonZeroUsize::MIN { 1 } else { SMALL_PARALLEL }
-}
-
 /// Copies content from one store to another. Content that several copies share is copied only once.
 ///
 /// [`new`](Self::new) uses the defaults, and [`builder`](Self::builder) sets options. A copier is
@@ -242,7 +230,7 @@ impl Copier {
     /// registry refused the credentials, which apply to the whole repository, and after three tags
     /// in a row failed because a registry could not be reached or limited the rate of requests.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
-        let parallel = self.run.options.small_parallel();
+        let parallel = permits::small_parallel(self.run.options.parallel);
         let series = Mutex::new(Series::default());
         // Digest tags are copied first, so that they exist when the tags of their images are set.
         let (attached, images): (Vec<_>, Vec<_>) =
@@ -308,8 +296,6 @@ impl fmt::Debug for CopierBuilder {
 }
 
 const NOT_TRIED: &str = "not tried: earlier tags failed for a reason that affects all tags";
-/// 32 manifests, small blobs and checks: most of their time is the latency of the network.
-const SMALL_PARALLEL: usize = 32;
 /// 6: enough to saturate a link with small layers, few enough to keep memory use low.
 const PARALLEL: NonZeroUsize = match NonZeroUsize::new(6) {
     Some(n) => n,

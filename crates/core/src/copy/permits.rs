@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::blob::SMALL_BLOB;
-use super::small_parallel;
 use crate::descriptor::Descriptor;
 
 /// Permits for large blobs, and for everything small, so that large blobs do not delay it.
@@ -27,6 +26,12 @@ impl Permits {
         Self { large, small }
     }
 
+    /// Creates permits that limit nothing.
+    pub(super) fn unlimited() -> Self {
+        let all = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Self { large: Arc::clone(&all), small: all }
+    }
+
     /// Waits for a permit for a blob. The semaphores are never closed, so the result is never
     /// `None`.
     pub(super) async fn of(&self, blob: &Descriptor) -> Option<OwnedSemaphorePermit> {
@@ -35,5 +40,14 @@ impl Permits {
     }
 }
 
+/// Returns the number of manifests, small blobs and checks that are in progress at the same time.
+///
+/// - `parallel`: the number of large blobs.
+pub(super) fn small_parallel(parallel: NonZeroUsize) -> usize {
+    if parallel == NonZeroUsize::MIN { 1 } else { SMALL_PARALLEL }
+}
+
 /// 1,024 large blobs at a time: more connections than any registry serves.
 const PARALLEL_LIMIT: usize = 1024;
+/// 32 manifests, small blobs and checks: most of their time is the latency of the network.
+const SMALL_PARALLEL: usize = 32;

@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::{LeftBehindReason, ReferrerSelection};
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifest, RawManifest};
 use crate::media_type::MediaType;
-use crate::reference::Repository;
+use crate::reference::{Repository, Tag};
 use crate::store::Presence;
 
 /// The first step to try with a blob.
@@ -129,6 +130,52 @@ fn content_of(manifest: &Manifest) -> Option<&[Descriptor]> {
     }
 }
 
+/// What a copy does with the tag of an index of referrers at the target.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum IndexStep {
+    /// The target resolves the tag to this subject itself (GitLab), so it cannot hold the index.
+    LeaveBehind(Digest),
+    /// The target's index lists everything already.
+    Keep(RawManifest),
+    Send(RawManifest),
+}
+
+/// Decides what to do with the tag of an index of referrers.
+///
+/// - `existing`: the manifest to which the tag points at the target.
+///
+/// # Errors
+/// [`Conflict`](ErrorKind::Conflict) if the tag points at something else than an index of referrers;
+/// the errors of [`index_to_send`].
+pub(super) fn index_step(
+    tag: &Tag,
+    new: &RawManifest,
+    existing: Option<&RawManifest>,
+) -> Result<IndexStep> {
+    match existing {
+        Some(held) if tag.subject().as_ref() == Some(held.digest()) => {
+            return Ok(IndexStep::LeaveBehind(held.digest().clone()));
+        }
+        Some(other) if !is_index_of_referrers(tag, other) => {
+            let other = other.digest();
+            let clause = format!("the tag points at {other}, which is not an index of referrers");
+            return Err(Error::new(ErrorKind::Conflict).at(tag).detail(clause));
+        }
+        _ => {}
+    }
+    Ok(match index_to_send(new, existing)? {
+        Some(index) => IndexStep::Send(index),
+        None => IndexStep::Keep(existing.unwrap_or(new).clone()),
+    })
+}
+
+/// Returns true if a tag is that of an index of referrers. Some registries return the subject itself
+/// for such a tag (GitLab).
+pub(super) fn is_index_of_referrers(tag: &Tag, root: &RawManifest) -> bool {
+    let is_subject = Tag::for_referrers(root.digest()).is_ok_and(|own| own == *tag);
+    tag.is_for_referrers() && root.media_type().is_index() && !is_subject
+}
+
 /// Returns the index to send to the tag of an index of referrers: the new index, or else the
 /// existing index with the new entries that it lacks. Returns `None` if it lacks none.
 ///
@@ -137,10 +184,7 @@ fn content_of(manifest: &Manifest) -> Option<&[Descriptor]> {
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if a manifest is malformed;
 /// [`Unsupported`](ErrorKind::Unsupported) if a manifest is not an index.
-pub(super) fn index_to_send(
-    new: &RawManifest,
-    existing: Option<&RawManifest>,
-) -> Result<Option<RawManifest>> {
+fn index_to_send(new: &RawManifest, existing: Option<&RawManifest>) -> Result<Option<RawManifest>> {
     let existing = match existing {
         Some(existing) if tag_step(new, Some(existing))? != TagStep::Set => existing,
         _ => return Ok(Some(new.clone())),
@@ -223,6 +267,39 @@ mod tests {
         ] {
             assert_eq!(blob_step(blob, nondistributable, source, target), step);
         }
+    }
+
+    #[test]
+    fn the_step_for_an_index_depends_on_what_the_target_has() {
+        let index = |names: &[&str]| {
+            let entries = names.iter().map(|name| {
+                let manifest = Descriptor::from_bytes(MediaType::OCI_MANIFEST, name.as_bytes());
+                serde_json::to_value(manifest).unwrap()
+            });
+            let document = serde_json::json!({
+                "schemaVersion": 2,
+                "mediaType": MediaType::OCI_INDEX.as_str(),
+                "manifests": entries.collect::<Value>(),
+            });
+            RawManifest::from_bytes(document.to_string().into(), None).unwrap()
+        };
+        let subject = index(&["child"]);
+        let tag = Tag::for_referrers(subject.digest()).unwrap();
+        let step = |new: &[&str], held: Option<RawManifest>| {
+            index_step(&tag, &index(new), held.as_ref()).unwrap()
+        };
+        assert_eq!(step(&["a"], None), IndexStep::Send(index(&["a"])));
+        assert_eq!(step(&["a"], Some(index(&["b"]))), IndexStep::Send(index(&["b", "a"])));
+        assert_eq!(step(&["a"], Some(index(&["b", "a"]))), IndexStep::Keep(index(&["b", "a"])));
+        let left = IndexStep::LeaveBehind(subject.digest().clone());
+        assert_eq!(step(&["a"], Some(subject)), left);
+        let image = RawManifest::from_bytes(
+            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#
+                .into(),
+            None,
+        );
+        let refused = index_step(&tag, &index(&["a"]), Some(&image.unwrap())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::try_join;
 
 use super::attached::{Attached, DigestTag};
 use super::digest_tags::is_refusal;
+use super::permits::small_parallel;
 use super::plan::Walk;
 use super::run::{self, Run, Tally, canceled};
 use super::{LeftBehind, LeftBehindReason};
@@ -37,7 +38,7 @@ impl Run {
         let mut subjects = Subjects::of(root.descriptor());
         let mut tasks = JoinSet::new();
         loop {
-            while tasks.len() < self.options.small_parallel()
+            while tasks.len() < small_parallel(self.options.parallel)
                 && let Some(subject) = subjects.next()
             {
                 tasks.spawn(Arc::clone(&self).attachments_of(Arc::clone(&tally), subject));

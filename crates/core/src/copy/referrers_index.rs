@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::plan;
+use super::plan::{self, IndexStep};
 use super::run::{Run, Tally};
 use super::{CopySummary, LeftBehind, LeftBehindReason, ReferrerSelection};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result, Side};
+use crate::error::{ErrorKind, Result, Side};
 use crate::graph::Successors;
 use crate::manifest::RawManifest;
 use crate::reference::Tag;
@@ -115,7 +115,8 @@ impl Run {
 
     /// Adds the entries of an index of referrers to the index at the target's tag, so that the
     /// target keeps the referrers that only it has. Returns the index at which the tag then points,
-    /// or `None` if the target resolves the tag to the subject, and so has no place for the index.
+    /// with the method of the guard if the tag was changed. Returns `None` if the index was left
+    /// behind.
     ///
     /// The copy of the referrers may have added the entries already, because a target without the
     /// referrers API keeps them in this index.
@@ -125,54 +126,33 @@ impl Run {
         tag: &Tag,
         new: &RawManifest,
     ) -> Result<Option<(RawManifest, Option<GuardMethod>)>> {
-        let subject = tag.subject();
-        let mut conflict = None;
-        for _ in 0..INDEX_ATTEMPTS {
+        let mut attempt = 1;
+        loop {
             let existing = self.at_target(tag).await?;
-            let held = existing.manifest().map(RawManifest::digest);
-            if let (Some(subject), true) = (&subject, held == subject.as_ref()) {
-                let reason = LeftBehindReason::Unsupported;
-                tally.leave_behind(vec![LeftBehind::tag(subject, tag.clone(), reason)])?;
-                return Ok(None);
-            }
-            if let Some(other) = existing.manifest().filter(|m| !is_index_of_referrers(tag, m)) {
-                return Err(Error::new(ErrorKind::Conflict).at(tag).on(Side::Target).detail(
-                    format!(
-                        "the tag points at {}, which is not an index of referrers",
-                        other.digest()
-                    ),
-                ));
-            }
-            let index = plan::index_to_send(new, existing.manifest());
-            let index = match (index.map_err(|e| e.on(Side::Target))?, existing.manifest()) {
-                (Some(index), _) => index,
-                (None, held) => {
-                    let index = held.unwrap_or(new).clone();
-                    self.arrived(tally, index.descriptor(), Presence::Complete);
-                    self.tagged_now(tag, &index);
-                    return Ok(Some((index, None)));
+            let step = plan::index_step(tag, new, existing.manifest());
+            let (index, guard, presence) = match step.map_err(|e| e.on(Side::Target))? {
+                IndexStep::LeaveBehind(subject) => {
+                    let reason = LeftBehindReason::Unsupported;
+                    tally.leave_behind(vec![LeftBehind::tag(&subject, tag.clone(), reason)])?;
+                    return Ok(None);
+                }
+                IndexStep::Keep(index) => (index, None, Presence::Complete),
+                IndexStep::Send(index) => {
+                    match self.send_tagged(tally, &index, tag, Some(&existing.guard())).await {
+                        // Another client changed the index in between.
+                        Err(e) if e.kind() == ErrorKind::Conflict && attempt < INDEX_ATTEMPTS => {
+                            attempt += 1;
+                            continue;
+                        }
+                        sent => (index, sent?, Presence::Absent),
+                    }
                 }
             };
-            match self.send_tagged(tally, &index, tag, Some(&existing.guard())).await {
-                // Another client changed the index in between.
-                Err(e) if e.kind() == ErrorKind::Conflict => conflict = Some(e),
-                sent => {
-                    let guard = sent?;
-                    self.arrived(tally, index.descriptor(), Presence::Absent);
-                    self.tagged_now(tag, &index);
-                    return Ok(Some((index, guard)));
-                }
-            }
+            self.arrived(tally, index.descriptor(), presence);
+            self.tagged_now(tag, &index);
+            return Ok(Some((index, guard)));
         }
-        Err(conflict.unwrap_or_else(|| Error::new(ErrorKind::Conflict).at(tag)))
     }
-}
-
-/// Returns true if a tag is that of an index of referrers. Some registries return the subject itself
-/// for such a tag (GitLab).
-pub(super) fn is_index_of_referrers(tag: &Tag, root: &RawManifest) -> bool {
-    let is_subject = Tag::for_referrers(root.digest()).is_ok_and(|own| own == *tag);
-    tag.is_for_referrers() && root.media_type().is_index() && !is_subject
 }
 
 /// 3 attempts to add entries to an index of referrers that other clients change at the same time.

@@ -14,7 +14,6 @@ use super::digest_tags::TagListing;
 use super::event::CopyStats;
 use super::permits::Permits;
 use super::plan::{self, TagStep, Walk};
-use super::referrers_index::is_index_of_referrers;
 use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary, LeftBehind, SharedReads};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -32,12 +31,10 @@ pub(super) struct Run {
     pub(super) target: Arc<dyn Target>,
     pub(super) options: CopyOptions,
     pub(super) observer: CopyObserver,
-    /// Permits for large blobs. Their number is the option [`parallel`](CopyOptions::parallel).
-    pub(super) large_blobs: Arc<Semaphore>,
-    /// Permits for small blobs, manifests and checks, so that large blobs do not delay them.
+    /// Permits for blobs, unless reads are shared.
+    pub(super) blob_permits: Permits,
+    /// Permits for manifests and checks. Small blobs share them, and large blobs do not delay them.
     pub(super) small_requests: Arc<Semaphore>,
-    /// Permits for small blobs: those for small requests, unless reads are shared.
-    pub(super) small_blobs: Arc<Semaphore>,
     pub(super) blobs: Once<()>,
     pub(super) manifests: Once<()>,
     /// The manifests for which everything attached was copied, each with the manifests to examine
@@ -104,17 +101,16 @@ impl Run {
         options: CopyOptions,
         observer: CopyObserver,
     ) -> Self {
-        let Permits { large: large_blobs, small: small_requests } = Permits::new(options.parallel);
-        let small_blobs = Arc::clone(&small_requests);
+        let blob_permits = Permits::new(options.parallel);
+        let small_requests = Arc::clone(&blob_permits.small);
         let (blobs, manifests, attached, listed, tags, own_tags) = Default::default();
         Self {
             source,
             target,
             options,
             observer,
-            large_blobs,
+            blob_permits,
             small_requests,
-            small_blobs,
             blobs,
             manifests,
             attached,
@@ -128,8 +124,7 @@ impl Run {
     pub(super) fn share_reads(mut self, reads: Arc<SharedReads>) -> Self {
         self.source = reads.source(self.source);
         self.observer = reads.observer(self.observer);
-        self.large_blobs = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        self.small_blobs = Arc::clone(&self.large_blobs);
+        self.blob_permits = Permits::unlimited();
         self
     }
 
@@ -152,7 +147,7 @@ impl Run {
         let tally = Arc::new(Tally::default());
         let selection = self.root(&selector).await?;
         let root = selection.manifest.clone();
-        if let Some(tag) = tag.as_ref().filter(|tag| is_index_of_referrers(tag, &root)) {
+        if let Some(tag) = tag.as_ref().filter(|tag| plan::is_index_of_referrers(tag, &root)) {
             return self.copy_index(tally, selection, tag).await;
         }
         let state = self.root_state(&root, tag.as_ref()).await?;
