@@ -24,7 +24,7 @@ pub(crate) struct Environment {
 /// The clients that longshore replaces. The testkit has the list of packages and runs the clients.
 pub(crate) const PREDECESSORS: Environment = Environment {
     name: "predecessors",
-    content: "the earlier clients, in Python,",
+    content: "the earlier clients in Python",
     requirements: "crates/testkit/src/peer/predecessor/requirements.txt",
 };
 
@@ -40,7 +40,7 @@ impl Environment {
     pub(crate) fn set_up(&self) -> Result<(), Failure> {
         let (folder, wanted) = (self.folder()?, self.wanted()?);
         if is_current(&folder, &wanted) {
-            println!("{} are installed", self.content.trim_end_matches(','));
+            println!("{} are installed", self.content);
             return Ok(());
         }
         make(&folder)?;

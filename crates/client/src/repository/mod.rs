@@ -318,6 +318,8 @@ impl Delete for RemoteRepository {
         self.delete(uri, self.reference(&selector)).await
     }
 
+    /// Sends no request if the registry is known not to delete tags.
+    ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the registry deletes manifests by digest only.
     /// distribution answers the deletion of a tag with 400 or 405.

@@ -44,6 +44,11 @@ pub struct Upload {
 }
 
 impl RemoteRepository {
+    /// Returns a request for an upload session.
+    fn upload_request(&self, method: Method, uri: Uri) -> RegistryRequest {
+        RegistryRequest::new(method, uri, self.push(), self.upload_name())
+    }
+
     /// Begins an upload.
     ///
     /// Sends `POST /v2/<name>/blobs/uploads/`.
@@ -55,7 +60,7 @@ impl RemoteRepository {
     /// Source: distribution-spec v1.1.1, "Pushing blobs" (end-4a).
     pub async fn begin_upload(&self) -> Result<Upload> {
         let uri = self.endpoint().await?.uploads(self.path());
-        let request = RegistryRequest::new(Method::POST, uri, self.push(), self.upload_name());
+        let request = self.upload_request(Method::POST, uri);
         let reply = self.exchange().expect(request, &[202]).await?;
         Upload::of(self, reply).await.map_err(|e| e.at(self.upload_name()))
     }
@@ -231,7 +236,7 @@ impl Upload {
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-13).
     pub async fn status(&mut self) -> Result<Option<u64>> {
-        let request = self.new_request(Method::GET, self.location.clone());
+        let request = self.repository.upload_request(Method::GET, self.location.clone());
         let reply = self.repository.exchange().expect(request, &[200, 202, 204]).await?;
         self.follow(&reply)?;
         let offset = reply.header(RANGE.as_str()).and_then(upload_offset);
@@ -298,10 +303,9 @@ impl Upload {
     pub(super) fn cancellation(&self) -> impl Future<Output = Result<()>> + Send + 'static {
         let (repository, location) = (self.repository.clone(), self.location.clone());
         async move {
-            let about = repository.upload_name();
             match tokio::time::timeout(CANCEL_WAIT, cancel(&repository, &location)).await {
                 Ok(canceled) => canceled,
-                Err(_) => Err(Error::new(ErrorKind::Timeout).at(about)),
+                Err(_) => Err(Error::new(ErrorKind::Timeout).at(repository.upload_name())),
             }
         }
     }
@@ -356,13 +360,10 @@ impl Upload {
 
     fn patch(&self, content: BlobStream, size: Option<u64>) -> RegistryRequest {
         let to = self.moved_to(&Method::PATCH).unwrap_or_else(|| self.location.clone());
-        self.new_request(Method::PATCH, to)
+        self.repository
+            .upload_request(Method::PATCH, to)
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(Body::Stream { stream: content, size })
-    }
-
-    fn new_request(&self, method: Method, uri: Uri) -> RegistryRequest {
-        RegistryRequest::new(method, uri, self.repository.push(), self.repository.upload_name())
     }
 
     /// Uses the new location, if the reply has one.
@@ -416,8 +417,7 @@ impl fmt::Debug for Upload {
 async fn cancel(repository: &RemoteRepository, location: &Uri) -> Result<()> {
     let mut pause = CANCEL_PAUSE;
     loop {
-        let (scopes, about) = (repository.push(), repository.upload_name());
-        let request = RegistryRequest::new(Method::DELETE, location.clone(), scopes, about);
+        let request = repository.upload_request(Method::DELETE, location.clone());
         match repository.exchange().expect(request, &[200, 202, 204]).await {
             Ok(_) => return Ok(()),
             Err(error) if matches!(error.status(), Some(409 | 416)) => {

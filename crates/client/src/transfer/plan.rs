@@ -202,9 +202,8 @@ impl PlannedCopy {
     }
 
     /// Returns the options with a guard: the tag must still point where it did when the plan was made.
-    /// The tag of an index of
-    /// referrers has no guard, because copies of the referrers change the index, and the copy of the
-    /// index only adds entries.
+    /// The tag of an index of referrers has no guard, because copies of the referrers change the
+    /// index, and the copy of the index only adds entries.
     fn guarded(&self) -> CopyOptions {
         let mut options = self.options.clone();
         let tag = self.copy.tag.as_ref().filter(|tag| !tag.is_for_referrers());

@@ -269,20 +269,18 @@ mod tests {
         }
     }
 
+    /// Returns an index that lists a manifest for each text.
+    fn index(entries: &[&str]) -> RawManifest {
+        let entries: Vec<Descriptor> = entries
+            .iter()
+            .map(|text| Descriptor::from_bytes(MediaType::OCI_MANIFEST, text.as_bytes()))
+            .collect();
+        let document = serde_json::json!({"schemaVersion": 2, "manifests": entries, "x": 1});
+        RawManifest::from_document(&document, Some(MediaType::OCI_INDEX)).unwrap()
+    }
+
     #[test]
     fn the_step_for_an_index_depends_on_what_the_target_has() {
-        let index = |names: &[&str]| {
-            let entries = names.iter().map(|name| {
-                let manifest = Descriptor::from_bytes(MediaType::OCI_MANIFEST, name.as_bytes());
-                serde_json::to_value(manifest).unwrap()
-            });
-            let document = serde_json::json!({
-                "schemaVersion": 2,
-                "mediaType": MediaType::OCI_INDEX.as_str(),
-                "manifests": entries.collect::<Value>(),
-            });
-            RawManifest::from_bytes(document.to_string().into(), None).unwrap()
-        };
         let subject = index(&["child"]);
         let tag = Tag::for_referrers(subject.digest()).unwrap();
         let step = |new: &[&str], held: Option<RawManifest>| {
@@ -368,14 +366,6 @@ mod tests {
 
     #[test]
     fn indexes_of_referrers_are_merged_without_losing_entries() {
-        let index = |entries: &[&str]| {
-            let entries: Vec<Descriptor> = entries
-                .iter()
-                .map(|text| Descriptor::from_bytes(MediaType::OCI_MANIFEST, text.as_bytes()))
-                .collect();
-            let document = serde_json::json!({"schemaVersion": 2, "manifests": entries, "x": 1});
-            RawManifest::from_document(&document, Some(MediaType::OCI_INDEX)).unwrap()
-        };
         for (new, existing, expected) in [
             (&["a"][..], None, Some(&["a"][..])),
             (&["a"], Some(&["a"][..]), None),

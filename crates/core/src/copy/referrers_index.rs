@@ -70,6 +70,9 @@ impl Run {
         if copied.len() == listed.len() {
             return Ok(Some(index.clone()));
         }
+        if copied.is_empty() {
+            return Ok(None);
+        }
         let is_copied = |entry: &serde_json::Value| {
             let digest = entry.get("digest").and_then(serde_json::Value::as_str);
             copied.iter().any(|copied| Some(copied.as_str()) == digest)
@@ -79,10 +82,7 @@ impl Run {
                 entries.retain(is_copied);
             }
         });
-        match copied.is_empty() {
-            true => Ok(None),
-            false => rest.map(Some).map_err(|e| e.on(Side::Source)),
-        }
+        rest.map(Some).map_err(|e| e.on(Side::Source))
     }
 
     /// Copies a listed referrer. Returns its digest, unless it was left behind.
