@@ -146,6 +146,7 @@ impl Exchange {
         deadline: Deadline,
     ) -> Result<Reply> {
         let RegistryRequest { mut request, scopes, about } = request;
+        let uri = request.uri().clone();
         let work = async {
             let host = self.hosts.get(&self.registry).await?;
             let own = own_identity(request.headers());
@@ -156,7 +157,6 @@ impl Exchange {
             if let Some(series) = &self.series {
                 request.extensions_mut().insert(series.clone());
             }
-            let uri = request.uri().clone();
             let mut response = host.auth.send(request).await.map_err(TransportError::into_error)?;
             if let Some(own) = own {
                 response.extensions_mut().insert(own);
@@ -165,7 +165,8 @@ impl Exchange {
             *response.body_mut() = deadline.watch(body);
             Ok(Reply::new(response, &uri))
         };
-        deadline.bound(work).await.and_then(|done| done).map_err(|e| e.at(about))
+        let done = deadline.bound(work).await.and_then(|done| done);
+        done.map_err(|e| e.at(about).with_url(crate::redact::redacted(&uri)))
     }
 
     /// Sends a request whose reply must have one of these statuses.

@@ -151,20 +151,20 @@ mod waiting;
 
 pub use http;
 pub use longshore_core::{
-    Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
-    CHUNK_SIZE, CONFIG_LIMIT, CachedListing, ContainerConfig, Copier, CopierBuilder, CopyEvent,
-    CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary, Defaults, Delete, DeleteResult,
-    Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, EscapedText, FileBody, Filter,
-    Folders, GuardMethod, History, HistoryStep, Image, ImageConfig, ImageLayer, ImageManifest,
-    Index, Layout, LeftBehind, LeftBehindReason, MANIFEST_LIMIT, Manifest, ManifestReference,
-    MediaType, Memory, Namespaces, Node, Pack, Page, PageToken, Pages, ParseError, Placed,
-    PlannedAction, PlannedStep, PlannedTag, Platform, Presence, Progress, Pushed, RawManifest,
-    Reference, ReferrerSelection, RegistryError, RegistryName, Repository, RepositoryName, Result,
-    RootFs, Schema1, Schema1History, Schema1Layer, Selection, SharedReads, Side, Source, SourceExt,
-    StreamDigest, Tag, TagGuard, TagOrDigest, TagOutcome, TagState, Target, TargetExt, UntagMethod,
-    Verifier, add_tags, blob_file, canonical_json, delete_with_tags, graph, json_field, list_files,
-    list_images, place_files, pull_files, run_blocking, select_image, select_platforms,
-    tags_for_digest, untag, wait,
+    Algorithm, Ancestor, Annotations, ArtifactManifest, AvailablePlatforms, BlobBody, BlobReader,
+    BlobStream, CHUNK_SIZE, CONFIG_LIMIT, CachedListing, ContainerConfig, Copier, CopierBuilder,
+    CopyEvent, CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary, Defaults, Delete,
+    DeleteResult, Descriptor, Digest, DigestPair, Digester, Error, ErrorCode, ErrorKind,
+    EscapedText, FileBody, Filter, Folders, GuardMethod, History, HistoryStep, Image, ImageConfig,
+    ImageLayer, ImageManifest, Index, Layout, LeftBehind, LeftBehindReason, MANIFEST_LIMIT,
+    Manifest, ManifestReference, MediaType, Memory, Namespaces, Node, Pack, Page, PageToken, Pages,
+    ParseError, Placed, PlannedAction, PlannedStep, PlannedTag, Platform, Presence, Progress,
+    Pushed, RawManifest, Reference, ReferrerSelection, RegistryError, RegistryName, Repository,
+    RepositoryName, Result, RootFs, Schema1, Schema1History, Schema1Layer, Selection, SharedReads,
+    Side, Source, SourceExt, StreamDigest, Tag, TagGuard, TagOrDigest, TagOutcome, TagState,
+    Target, TargetExt, UntagMethod, Verifier, add_tags, blob_file, canonical_json,
+    delete_with_tags, graph, json_field, list_files, list_images, place_files, pull_files,
+    read_image, run_blocking, select_image, select_platforms, tags_for_digest, untag, wait,
 };
 
 #[cfg(feature = "archive")]

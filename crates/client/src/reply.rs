@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use longshore_core::{Digest, Error, ErrorCode, ErrorKind, EscapedText, RegistryError, Result};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::coding::Coding;
 use crate::credentials::Secret;
 use crate::origin::{Origin, check_hop, resolve};
+use crate::redact::redacted;
 use crate::transport::failure::PROXY_LOGIN_HINT;
 use crate::transport::redirect::FinalUri;
 use crate::transport::retry_after::requested_wait;
@@ -162,7 +163,7 @@ impl Reply {
             text = without(&text, &supply()).into_bytes();
         }
         let who = self.identity.as_ref().map(|identity| identity.description.as_str());
-        error(self.status, &self.headers, &text, who)
+        error(self.status, &self.headers, &text, who).with_url(redacted(&self.uri))
     }
 }
 
@@ -187,7 +188,7 @@ fn without(text: &[u8], secrets: &[Secret]) -> String {
 /// # Errors
 /// [`Protocol`](ErrorKind::Protocol) if the body is not the expected JSON, with a hint if it is a
 /// web page.
-pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
+pub(crate) fn json<'a, T: Deserialize<'a>>(uri: &Uri, body: &'a [u8]) -> Result<T> {
     refuse_web_page(uri, body)?;
     serde_json::from_slice(body).map_err(|e| {
         let clause =

@@ -120,13 +120,14 @@ impl Digest {
     /// Checks that `found` equals this digest.
     ///
     /// # Errors
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the digests differ.
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) with a [`DigestPair`] if the digests differ.
     pub fn check(&self, found: &Self) -> Result<()> {
         if found == self {
             return Ok(());
         }
         let clause = format!("expected {self}, got {found}");
-        Err(Error::new(ErrorKind::DigestMismatch).detail(clause))
+        let pair = DigestPair { expected: self.clone(), found: found.clone() };
+        Err(Error::new(ErrorKind::DigestMismatch).detail(clause).with_data(pair))
     }
 
     /// Returns the first twelve characters of the encoded part, the usual short form.
@@ -138,6 +139,15 @@ impl Digest {
 }
 
 parsed_text!(Digest, serde);
+
+/// The [data](Error::data) of a [`DigestMismatch`](ErrorKind::DigestMismatch).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestPair {
+    /// The digest that the content should have.
+    pub expected: Digest,
+    /// The digest of the content.
+    pub found: Digest,
+}
 
 /// A digest algorithm that longshore can compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -81,7 +81,7 @@ pub use copy::{
     SharedReads, TagOutcome,
 };
 pub use descriptor::Descriptor;
-pub use digest::{Algorithm, Digest, Digester, Verifier};
+pub use digest::{Algorithm, Digest, DigestPair, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
 pub use escaped_text::EscapedText;
 pub use files::{Folders, Placed, list_files, place_files, pull_files};
@@ -99,13 +99,13 @@ pub use memory::Memory;
 pub use namespaces::Namespaces;
 pub use pack::Pack;
 pub use page::{Page, PageToken, Pages};
-pub use platform::Platform;
+pub use platform::{AvailablePlatforms, Platform};
 pub use reference::{
     Defaults, ManifestReference, Reference, RegistryName, Repository, RepositoryName, Tag,
     TagOrDigest,
 };
 pub use run_blocking::run_blocking;
-pub use select::{Selection, list_images, select_image, select_platforms};
+pub use select::{Selection, list_images, read_image, select_image, select_platforms};
 pub use store::{Delete, Node, Presence, Pushed, Source, SourceExt, TagState, Target, TargetExt};
 pub use tag_guard::{GuardMethod, TagGuard};
 pub use tagging::{DeleteResult, add_tags, delete_with_tags, tags_for_digest};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -121,8 +121,12 @@ impl<T: Send + 'static> Pages<T> {
     ///
     /// # Errors
     /// The first error of the listing.
-    pub async fn all(self) -> Result<Vec<T>> {
-        futures_util::TryStreamExt::try_collect(self.items()).await
+    pub async fn all(mut self) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        while let Some(page) = self.0.try_next().await? {
+            items.extend(page.items);
+        }
+        Ok(items)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Converts errors to Python exceptions.
 
-use longshore::{Error, ErrorKind, ParseError};
+use longshore::{AvailablePlatforms, DigestPair, Error, ErrorKind, ParseError, Platform};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -18,6 +18,11 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     fields.set_item("status", error.status())?;
     fields.set_item("hint", error.hint())?;
     fields.set_item("thing", error.thing())?;
+    fields.set_item("url", error.url())?;
+    let digests = error.data().map(|pair: &DigestPair| (&pair.expected, &pair.found));
+    fields.set_item("digests", digests.map(|(a, b)| (a.to_string(), b.to_string())))?;
+    let platforms = error.data().map(|AvailablePlatforms(all)| all.iter().map(Platform::to_string));
+    fields.set_item("platforms", platforms.map(Vec::from_iter))?;
     fields.set_item("retry_after", error.retry_after().map(|wait| wait.as_secs_f64()))?;
     fields.set_item("errno", errno(error))?;
     let errors: Vec<_> = error

@@ -14,6 +14,7 @@ mod auth;
 mod blob;
 mod client;
 mod content;
+mod event_loop;
 mod failure;
 mod interpreter;
 mod manifest;

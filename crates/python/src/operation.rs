@@ -1,18 +1,19 @@
 //! An operation that runs on the runtime. Python waits for it, with or without asyncio.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use longshore::{Error, ErrorKind, Result};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::timeout;
 
+use crate::event_loop::{Convert, EventLoop};
 use crate::{failure, interpreter, runtime};
 
-/// Creates the Python value of a result. Runs with the interpreter attached.
-type Convert = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>> + Send>;
+/// The result of an operation that has ended.
+type Joined = std::result::Result<Result<Convert>, JoinError>;
 
 /// An operation that has begun. Dropping it cancels it.
 ///
@@ -91,62 +92,24 @@ impl Operation {
     fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let handle = runtime::handle().map_err(failure::raise)?;
         let task = self.take()?;
-        let events = py.import("asyncio")?.call_method0("get_running_loop")?;
-        let future = events.call_method0("create_future")?;
+        let (event_loop, future) = EventLoop::future(py)?;
         let canceler = Canceler { abort: self.abort.clone() };
         future.call_method1("add_done_callback", (Bound::new(py, canceler)?,))?;
-        let waiting = Arc::new((events.unbind(), future.clone().unbind()));
+        let waiting = future.clone().unbind();
         handle.spawn(async move {
             let joined = task.await;
-            // Attaching waits for the GIL, so it must not block a thread that drives connections.
-            let settle = move || interpreter::enter(|py| settle(py, &waiting, joined));
-            tokio::task::spawn_blocking(settle).await.ok();
+            event_loop.complete(waiting, Box::new(move |py| finish(py, joined)));
         });
         future.call_method0("__await__")
     }
 }
 
-/// Passes a result to the event loop that waits for it.
-fn settle(
-    py: Python<'_>,
-    (events, future): &(Py<PyAny>, Py<PyAny>),
-    joined: std::result::Result<Result<Convert>, tokio::task::JoinError>,
-) -> PyResult<()> {
-    let settler = match finish(py, joined) {
-        Ok(value) => Settler { method: "set_result", value: value.unbind() },
-        Err(e) => Settler { method: "set_exception", value: e.into_value(py).into_any() },
-    };
-    // Fails if the loop is closed. Then nobody waits.
-    events.call_method1(py, "call_soon_threadsafe", (settler, future))?;
-    Ok(())
-}
-
-fn finish(
-    py: Python<'_>,
-    joined: std::result::Result<Result<Convert>, tokio::task::JoinError>,
-) -> PyResult<Bound<'_, PyAny>> {
+/// Returns the Python value of a result.
+fn finish(py: Python<'_>, joined: Joined) -> PyResult<Bound<'_, PyAny>> {
     match joined {
         Ok(Ok(convert)) => convert(py),
         Ok(Err(error)) => Err(failure::raise(error)),
         Err(e) => Err(failure::raise(Error::new(ErrorKind::Canceled).with_source(e))),
-    }
-}
-
-/// Completes a future, on the thread of its event loop.
-#[pyclass(frozen)]
-struct Settler {
-    method: &'static str,
-    value: Py<PyAny>,
-}
-
-#[pymethods]
-impl Settler {
-    fn __call__(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
-        // The future is done if its task was canceled.
-        if !future.call_method0("done")?.is_truthy()? {
-            future.call_method1(self.method, (&self.value,))?;
-        }
-        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use longshore::{
     BlobBody, Descriptor, Digest, FileBody, Image, ListOptions, MediaType, Pack, Platform,
     RawManifest, RemoteRepository, Result, Source as _, SourceExt as _, Tag, TagOrDigest,
     Target as _, UntagMethod, add_tags, delete_with_tags, list_files, list_images, pull_files,
-    select_image, untag,
+    read_image, select_image, untag,
 };
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -129,11 +129,10 @@ impl Repository {
     /// Returns the manifest and the configuration of the image for a platform.
     fn image(&self, selector: &str, platform: Option<&str>) -> PyResult<Operation> {
         let (repository, selector) = (self.0.clone(), parse(selector)?);
-        let platform = platform_of(platform)?.unwrap_or_else(Platform::local);
+        let platform = platform_of(platform)?;
         let get = async move {
             let manifest = repository.manifest(&selector).await?;
-            let manifest = select_image(&repository, manifest, &platform).await?;
-            Ok(form(&Image::read(&repository, manifest).await?))
+            Ok(form(&read_image(&repository, manifest, platform.as_ref()).await?))
         };
         Operation::start(get, |py, form: Form| form.into_py(py))
     }

@@ -87,8 +87,9 @@ def test_an_index_selects_images_by_platform(repository: Repository) -> None:
     assert str(repository.image("v1", "linux/arm64").platform) == "linux/arm64"
     arm = repository.manifest("v1", platform="linux/arm64")
     assert arm.digest == repository.manifest("v1").manifests[1].digest
-    with pytest.raises(NotFound, match="linux/s390x"):
+    with pytest.raises(longshore.PlatformNotFound, match="linux/s390x") as raised:
         repository.image("v1", "linux/s390x")
+    assert [str(p) for p in raised.value.platforms] == ["linux/amd64", "linux/arm64"]
 
 
 CONTENT = bytes(range(256)) * 20_000
@@ -123,8 +124,9 @@ def test_every_kind_of_content_is_sent(repository: Repository, tmp_path: Path) -
 def test_content_with_another_digest_is_refused(repository: Repository) -> None:
     wrong = Digest.of(b"other")
     for content in (b"content", iter([b"con", b"tent"])):
-        with pytest.raises(longshore.DigestMismatch):
+        with pytest.raises(longshore.DigestMismatch) as raised:
             repository.push(content, digest=wrong)
+        assert (raised.value.expected, raised.value.got) == (wrong, Digest.of(b"content"))
     assert repository.blob_size(wrong) is None
     assert repository.blob_size(Digest.of(b"content")) is None
 
@@ -193,8 +195,9 @@ def test_a_blob_that_changed_is_not_returned(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         repository = Registry(f"127.0.0.1:{server.server_port}", auth=None).repository("app")
         digest = Digest.of(b"content")
-        with pytest.raises(longshore.DigestMismatch), repository.blob(digest) as blob:
+        with pytest.raises(longshore.DigestMismatch) as raised, repository.blob(digest) as blob:
             blob.read()
+        assert raised.value.expected == digest != raised.value.got
         with pytest.raises(longshore.DigestMismatch):
             repository.blob(digest).save(tmp_path / "saved")
         assert not (tmp_path / "saved").exists()

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::measure::{Sample, machine, measure_output, succeed};
 use super::options::Options;
 use super::row::median;
-use super::server::Server;
+use super::server::{Kind, Server};
 use super::{Result, build, content};
 use crate::failure::Failure;
 use crate::package;
@@ -40,18 +40,52 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
 /// What every client does.
 struct Job {
     name: &'static str,
-    /// The function in `benches/python`.
-    function: &'static str,
+    work: Work,
     /// The aim for the package's time, divided by that of the fastest earlier client.
     aim: f64,
 }
 
-const JOBS: [Job; 5] = [
-    Job { name: "list 20,000 tags", function: "list_tags", aim: 0.2 },
-    Job { name: "pull a blob of 512 MiB", function: "pull", aim: 1.0 / 1.3 },
-    Job { name: "push a blob of 512 MiB", function: "push", aim: 1.0 / 1.3 },
-    Job { name: "read 200 manifests and configurations", function: "read_images", aim: 0.2 },
-    Job { name: "copy 200 images of 3 × 20 KiB", function: "copy_images", aim: 0.2 },
+#[derive(Clone, Copy)]
+enum Work {
+    ListTags,
+    Pull,
+    Push,
+    ReadImages,
+    /// Copies images to a registry that syncs files, or to a registry in memory. Syncing takes
+    /// most of the time of the former, so the latter shows what the client takes.
+    CopyImages {
+        in_memory: bool,
+    },
+}
+
+impl Work {
+    /// Returns the function in `benches/python`.
+    fn function(self) -> &'static str {
+        match self {
+            Self::ListTags => "list_tags",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::ReadImages => "read_images",
+            Self::CopyImages { .. } => "copy_images",
+        }
+    }
+}
+
+const JOBS: [Job; 6] = [
+    Job { name: "list 20,000 tags", work: Work::ListTags, aim: 0.2 },
+    Job { name: "pull a blob of 512 MiB", work: Work::Pull, aim: 1.0 / 1.3 },
+    Job { name: "push a blob of 512 MiB", work: Work::Push, aim: 1.0 / 1.3 },
+    Job { name: "read 200 manifests and configurations", work: Work::ReadImages, aim: 0.2 },
+    Job {
+        name: "copy 200 images of 3 × 20 KiB",
+        work: Work::CopyImages { in_memory: false },
+        aim: 0.2,
+    },
+    Job {
+        name: "copy 200 images to a registry in memory",
+        work: Work::CopyImages { in_memory: true },
+        aim: 0.2,
+    },
 ];
 
 /// A client, with the module that uses it.
@@ -144,7 +178,7 @@ impl Bench {
         )]
         let (tags, images, bytes) =
             (count(20_000) as usize, count(200) as usize, (count(512) as u64) << 20);
-        let source = self.start("source")?;
+        let source = self.start(self.options.registry, "source")?;
         let python = PACKAGE.python()?.display().to_string();
         let numbers = [tags.to_string(), images.to_string(), bytes.to_string()];
         let [tags_text, images_text, bytes_text] = &numbers;
@@ -158,8 +192,8 @@ impl Bench {
         Ok(Prepared { source, tags, images, bytes, digest, file })
     }
 
-    fn start(&self, root: &str) -> Result<Server> {
-        Server::start(self.options.registry, &self.longshore, &self.folder.join(root), None)
+    fn start(&self, kind: Kind, root: &str) -> Result<Server> {
+        Server::start(kind, &self.longshore, &self.folder.join(root), None)
     }
 
     /// Measures all clients in turn for several rounds, and then the program.
@@ -187,7 +221,7 @@ impl Bench {
             client.environment.python()?.display().to_string(),
             [SCRIPTS, "work.py"].concat(),
             client.module.to_owned(),
-            job.function.to_owned(),
+            job.work.function().to_owned(),
         ];
         line.extend(words);
         let Some((process, printed)) = measure_output(&line, UNSUPPORTED)? else {
@@ -211,14 +245,16 @@ impl Bench {
         let there = target.as_ref().map_or("", Server::address);
         let (digest, file) = (&prepared.digest, prepared.file.display());
         let pulled = self.pulled();
-        let words = match job.function {
-            "list_tags" => format!("ls {source}/bench/many"),
-            "pull" => format!("blob get {source}/bench/large@{digest} -o {}", pulled.display()),
-            "push" => format!("blob put {there}/bench/large {file}"),
-            "copy_images" => {
+        let words = match job.work {
+            Work::ListTags => format!("ls {source}/bench/many"),
+            Work::Pull => {
+                format!("blob get {source}/bench/large@{digest} -o {}", pulled.display())
+            }
+            Work::Push => format!("blob put {there}/bench/large {file}"),
+            Work::CopyImages { .. } => {
                 format!("copy --quiet --all-tags {source}/bench/small {there}/bench/small")
             }
-            _ => return Ok(None),
+            Work::ReadImages => return Ok(None),
         };
         let mut line = vec![self.longshore.display().to_string()];
         line.extend(words.split(' ').map(str::to_owned));
@@ -229,7 +265,12 @@ impl Bench {
 
     /// Starts an empty registry, if the job writes to one.
     fn target(&self, job: &Job) -> Result<Option<Server>> {
-        matches!(job.function, "push" | "copy_images").then(|| self.start("target")).transpose()
+        let kind = match job.work {
+            Work::Push | Work::CopyImages { in_memory: false } => self.options.registry,
+            Work::CopyImages { in_memory: true } => Kind::LongshoreInMemory,
+            Work::ListTags | Work::Pull | Work::ReadImages => return Ok(None),
+        };
+        self.start(kind, "target").map(Some)
     }
 
     /// Returns the arguments of a function, and its expected result.
@@ -242,29 +283,16 @@ impl Bench {
         let Prepared { tags, images, bytes, digest, file, .. } = prepared;
         let source = prepared.source.address();
         let there = target.map_or("", Server::address);
-        let (words, expected): (Vec<String>, String) = match job.function {
-            "list_tags" => (vec![source.into(), "bench/many".into()], tags.to_string()),
-            "pull" => {
-                let pulled = self.pulled().display().to_string();
-                (
-                    vec![source.into(), "bench/large".into(), digest.clone(), pulled],
-                    bytes.to_string(),
-                )
-            }
-            "push" => {
-                let file = file.display().to_string();
-                (vec![there.into(), "bench/large".into(), file], digest.clone())
-            }
-            "read_images" => {
-                let count = images.to_string();
-                (vec![source.into(), "bench/small".into(), count.clone()], count)
-            }
-            _ => {
-                let count = images.to_string();
-                (vec![source.into(), there.into(), "bench/small".into(), count.clone()], count)
-            }
+        let (count, file) = (images.to_string(), file.display().to_string());
+        let pulled = self.pulled().display().to_string();
+        let (words, expected) = match job.work {
+            Work::ListTags => (vec![source, "bench/many"], tags.to_string()),
+            Work::Pull => (vec![source, "bench/large", digest, &pulled], bytes.to_string()),
+            Work::Push => (vec![there, "bench/large", &file], digest.clone()),
+            Work::ReadImages => (vec![source, "bench/small", &count], count.clone()),
+            Work::CopyImages { .. } => (vec![source, there, "bench/small", &count], count.clone()),
         };
-        (words, expected)
+        (words.into_iter().map(str::to_owned).collect(), expected)
     }
 
     fn pulled(&self) -> PathBuf {

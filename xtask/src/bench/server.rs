@@ -15,6 +15,8 @@ use crate::failure::Failure;
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Longshore,
+    /// longshore without a folder.
+    LongshoreInMemory,
     /// Debian's package `docker-registry`: distribution.
     DockerRegistry,
 }
@@ -40,8 +42,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a registry, with TLS if there is a certificate. `longshore` is the program of the kind
-    /// [`Kind::Longshore`].
+    /// Starts a registry, with TLS if there is a certificate. `longshore` is the program.
     pub(super) fn start(
         kind: Kind,
         longshore: &Path,
@@ -49,15 +50,23 @@ impl Server {
         certificate: Option<&Certificate>,
     ) -> Result<Self> {
         match kind {
-            Kind::Longshore => Self::longshore(longshore, root, certificate),
+            Kind::Longshore => Self::longshore(longshore, Some(root), certificate),
+            Kind::LongshoreInMemory => Self::longshore(longshore, None, certificate),
             Kind::DockerRegistry => Self::docker_registry(root, certificate),
         }
     }
 
-    fn longshore(longshore: &Path, root: &Path, certificate: Option<&Certificate>) -> Result<Self> {
+    fn longshore(
+        longshore: &Path,
+        root: Option<&Path>,
+        certificate: Option<&Certificate>,
+    ) -> Result<Self> {
         let mut command = Command::new(longshore);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--root"]);
-        command.arg(root);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+        match root {
+            Some(root) => command.arg("--root").arg(root),
+            None => command.arg("--memory"),
+        };
         if let Some(Certificate { certificate, key }) = certificate {
             command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
         }

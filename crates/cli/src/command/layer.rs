@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use longshore::{
-    Digest, Error, ErrorKind, Image, ImageLayer, Location, Platform, Result, UnpackLimits, unpack,
+    Digest, Error, ErrorKind, Image, ImageLayer, Location, Platform, Result, UnpackLimits,
+    read_image, unpack,
 };
 
 use crate::context::Context;
@@ -38,8 +39,8 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let located = context.stores().locate(&arguments.location).await?;
-    let manifest = located.image(arguments.platform.as_ref()).await?;
-    let image = Image::read(&*located.source, manifest).await?;
+    let manifest = located.source.manifest(&located.selector).await?;
+    let image = read_image(&*located.source, manifest, arguments.platform.as_ref()).await?;
     let layer = choose(&image, &arguments.layer)?;
     let reader = located.source.blob(layer.descriptor).await?;
     if arguments.unpack {

@@ -1,5 +1,6 @@
 //! Lists the tags of a repository, page by page.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
 use http::{Method, Uri};
@@ -54,18 +55,23 @@ impl RemoteRepository {
     /// Returns a page. The inner error means that the page is too large.
     async fn tag_page(&self, uri: Uri, size: Option<NonZeroUsize>) -> Result<Result<Page<Tag>>> {
         #[derive(Deserialize)]
-        struct Listing {
+        struct Listing<'a> {
             // GHCR and Nexus send `null` if there are no tags.
-            tags: Option<Vec<String>>,
+            #[serde(borrow)]
+            tags: Option<Vec<Text<'a>>>,
         }
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
         let about = self.tags_name();
         let request = RegistryRequest::new(Method::GET, uri.clone(), self.pull(), &about);
         let (reply, body) = match self.exchange().fetch_within(request, PAGE_LIMIT).await? {
             Ok(fetched) => fetched,
             Err(too_large) => return Ok(Err(too_large)),
         };
-        let listing: Listing = json(&uri, &body)?;
-        let tags = after_last(listing.tags.unwrap_or_default(), &uri);
+        let listing: Listing<'_> = json(&uri, &body)?;
+        let tags = listing.tags.unwrap_or_default().into_iter().map(|Text(text)| text).collect();
+        let tags = after_last(tags, &uri);
         let next = match reply.next_page(&uri)? {
             Some(next) => Some(next),
             None => self.page_without_link(&tags, size).await?,
@@ -78,7 +84,7 @@ impl RemoteRepository {
     /// link.
     async fn page_without_link(
         &self,
-        tags: &[String],
+        tags: &[Cow<'_, str>],
         size: Option<NonZeroUsize>,
     ) -> Result<Option<Uri>> {
         let is_full = size.is_some_and(|size| tags.len() == size.get());
@@ -90,10 +96,10 @@ impl RemoteRepository {
 
 /// Returns the tags after the tag in the parameter `last` of `uri`. A registry that does not
 /// support the parameter lists all tags from the start.
-fn after_last(mut tags: Vec<String>, uri: &Uri) -> Vec<String> {
+fn after_last<'a>(mut tags: Vec<Cow<'a, str>>, uri: &Uri) -> Vec<Cow<'a, str>> {
     let last =
         uri.query().into_iter().flat_map(|q| q.split('&')).find_map(|p| p.strip_prefix("last="));
-    match tags.iter().position(|tag| Some(tag.as_str()) == last) {
+    match tags.iter().position(|tag| Some(&**tag) == last) {
         Some(at) => tags.split_off(at + 1),
         None => tags,
     }

@@ -245,11 +245,10 @@ impl Transfer {
         };
         match stated {
             None => Ok(selector.clone()),
-            Some(stated) if *stated == copied => Ok(manifest.into()),
-            Some(stated) => Err(Error::new(ErrorKind::DigestMismatch)
-                .at(&self.target)
-                .on(Side::Target)
-                .detail(format!("expected {stated}, got {copied}"))),
+            Some(stated) => match stated.check(&copied) {
+                Ok(()) => Ok(manifest.into()),
+                Err(e) => Err(e.at(&self.target).on(Side::Target)),
+            },
         }
     }
 }

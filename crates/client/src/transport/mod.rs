@@ -212,7 +212,8 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 /// Returns a protocol error for a URL.
 pub(crate) fn protocol_error(uri: &http::Uri, clause: String) -> Error {
-    Error::new(ErrorKind::Protocol).at(crate::redact::redacted(uri)).detail(clause)
+    let url = crate::redact::redacted(uri);
+    Error::new(ErrorKind::Protocol).at(&url).with_url(url).detail(clause)
 }
 
 /// 64 KiB: reading more than this costs more than a new connection.

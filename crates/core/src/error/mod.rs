@@ -8,6 +8,7 @@
 mod parse;
 mod registry;
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -34,9 +35,11 @@ struct Inner {
     detail: Option<Cow<'static, str>>,
     clause: Option<Cow<'static, str>>,
     hint: Option<Cow<'static, str>>,
+    url: Option<String>,
     status: Option<u16>,
     registry_errors: Vec<RegistryError>,
     retry_after: Option<Duration>,
+    data: Option<Box<dyn Any + Send + Sync>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -134,9 +137,11 @@ impl Error {
             detail: None,
             clause: None,
             hint: None,
+            url: None,
             status: None,
             registry_errors: Vec::new(),
             retry_after: None,
+            data: None,
             source: None,
         }))
     }
@@ -179,6 +184,13 @@ impl Error {
         self
     }
 
+    /// Adds the URL of the request, without secrets. The innermost URL wins.
+    #[must_use]
+    pub fn with_url(mut self, url: impl fmt::Display) -> Self {
+        self.0.url.get_or_insert_with(|| url.to_string());
+        self
+    }
+
     /// Adds the HTTP status of the reply.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
@@ -197,6 +209,13 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds a value that the text only describes, such as a [`DigestPair`](crate::DigestPair).
+    #[must_use]
+    pub fn with_data(mut self, value: impl Any + Send + Sync) -> Self {
+        self.0.data = Some(Box::new(value));
         self
     }
 
@@ -234,6 +253,12 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// Returns the URL of the request, without secrets, if the error is about a request.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.0.url.as_deref()
+    }
+
     /// Returns the HTTP status of the reply, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -250,6 +275,14 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns a value that the text only describes: the [`DigestPair`](crate::DigestPair) of a
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch), or the
+    /// [`AvailablePlatforms`](crate::AvailablePlatforms) if an image does not exist for a platform.
+    #[must_use]
+    pub fn data<T: Any>(&self) -> Option<&T> {
+        self.0.data.as_deref()?.downcast_ref()
     }
 
     /// Returns true if the registry sent this code.

@@ -6,7 +6,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
-use crate::platform::{Fit, Platform};
+use crate::platform::{AvailablePlatforms, Fit, Platform};
 
 /// A list of manifests: usually one image for several platforms.
 ///
@@ -98,14 +98,16 @@ pub(crate) fn attested(entry: &Descriptor) -> Option<Digest> {
 }
 
 /// Builds the error for an index that has no image for the wanted platform.
-pub(crate) fn missing<T: ToString>(
+pub(crate) fn missing<'a>(
     wanted: &Platform,
-    available: impl IntoIterator<Item = T>,
+    available: impl IntoIterator<Item = &'a Platform>,
 ) -> Error {
-    let available: Vec<String> =
-        available.into_iter().map(|platform| platform.to_string()).collect();
-    Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(match &available[..] {
+    let available: Vec<Platform> = available.into_iter().cloned().collect();
+    let names: Vec<String> = available.iter().map(Platform::to_string).collect();
+    let detail = match &names[..] {
         [] => "the index has no platforms".to_owned(),
-        available => format!("the index has {}", available.join(", ")),
-    })
+        names => format!("the index has {}", names.join(", ")),
+    };
+    let error = Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(detail);
+    error.with_data(AvailablePlatforms(available))
 }

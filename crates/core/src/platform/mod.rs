@@ -158,6 +158,11 @@ fn normalize(architecture: &str, variant: Option<&str>) -> (String, Option<Strin
     }
 }
 
+/// The [data](crate::Error::data) of the error for an image that does not exist for a platform: the
+/// platforms for which it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvailablePlatforms(pub Vec<Platform>);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,8 +25,8 @@ impl Tag {
         if text.starts_with(['.', '-']) {
             return Err(bad("a tag starts with a letter, a digit or '_'").at(0));
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        match text.find(|c| !allowed(c)) {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        match text.bytes().position(|b| !allowed(b)) {
             Some(at) => Err(bad("only letters, digits, '_', '.' and '-' are allowed").at(at)),
             None => Ok(Self(text.into())),
         }

@@ -12,7 +12,7 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Image;
 use crate::manifest::{Manifest, RawManifest, Schema1, is_attestation};
-use crate::platform::Platform;
+use crate::platform::{AvailablePlatforms, Platform};
 use crate::store::Source;
 
 /// Returns the image for a platform.
@@ -41,15 +41,43 @@ pub async fn select_image(
         }
         Manifest::Image(image) if image.is_container_image() => {
             let image = Image::read(source, manifest).await?;
-            if image.platform().satisfies(platform) {
-                return Ok(image.manifest().clone());
-            }
-            Err(Error::new(ErrorKind::NotFound)
-                .at(format!("platform {platform}"))
-                .detail(format!("the image is for {}", image.platform())))
+            check_platform(&image, platform)?;
+            Ok(image.manifest().clone())
         }
         _ => Ok(manifest),
     }
+}
+
+/// Returns the image for a platform with its configuration, which is read only once. Without a
+/// platform, a single image is returned for whatever platform it is, and an index is searched for
+/// the platform of this machine.
+///
+/// # Errors
+/// Same as [`select_image`] and [`Image::read`].
+pub async fn read_image(
+    source: &(impl Source + ?Sized),
+    manifest: RawManifest,
+    platform: Option<&Platform>,
+) -> Result<Image> {
+    if matches!(manifest.parse()?, Manifest::Index(_)) {
+        let local = Platform::local();
+        let manifest = select_image(source, manifest, platform.unwrap_or(&local)).await?;
+        return Image::read(source, manifest).await;
+    }
+    let image = Image::read(source, manifest).await?;
+    platform.map_or(Ok(()), |platform| check_platform(&image, platform))?;
+    Ok(image)
+}
+
+fn check_platform(image: &Image, wanted: &Platform) -> Result<()> {
+    let platform = image.platform();
+    if platform.satisfies(wanted) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NotFound)
+        .at(format!("platform {wanted}"))
+        .detail(format!("the image is for {platform}"))
+        .with_data(AvailablePlatforms(vec![platform.clone()])))
 }
 
 /// Lists the images that a manifest offers, each with its platform. For an index, the list contains
@@ -236,6 +264,30 @@ mod tests {
         }
         let e = list_images(&store, &index).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn an_image_is_read_for_a_platform() {
+        let store = Memory::new();
+        let entries = vec![image(&store, "linux/amd64").await, image(&store, "linux/arm64").await];
+        let index = Pack::index(entries).push(&store, None).await.unwrap();
+        let single = image(&store, "linux/s390x").await;
+        let read = async |root: &Descriptor, platform: Option<&str>| {
+            let manifest = store.manifest(&root.digest.clone().into()).await.unwrap();
+            let platform = platform.map(|text| Platform::parse(text).unwrap());
+            let image = read_image(&store, manifest, platform.as_ref()).await?;
+            Ok::<_, Error>(image.platform().to_string())
+        };
+        assert_eq!(read(&index, Some("linux/arm64")).await.unwrap(), "linux/arm64");
+        assert_eq!(read(&single, None).await.unwrap(), "linux/s390x");
+        let both = ["linux/amd64", "linux/arm64"];
+        for (root, expected) in [(&single, &["linux/s390x"][..]), (&index, &both)] {
+            let e = read(root, Some("windows/amd64")).await.unwrap_err();
+            let AvailablePlatforms(platforms) = e.data().unwrap();
+            let platforms: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+            assert_eq!(e.kind(), ErrorKind::NotFound);
+            assert_eq!(platforms, expected);
+        }
     }
 
     #[tokio::test]

@@ -40,14 +40,14 @@ pub(crate) async fn image_in(
     if search.best.is_none() {
         search.read_configs(&mut below).await?;
     }
-    search.best.map(|(_, image)| image).ok_or_else(|| missing(platform, search.platforms))
+    search.best.map(|(_, image)| image).ok_or_else(|| missing(platform, &search.platforms))
 }
 
 struct Search<'a> {
     platform: &'a Platform,
     best: Option<(Fit, Descriptor)>,
     /// The platforms found so far.
-    platforms: Vec<String>,
+    platforms: Vec<Platform>,
     /// The entries that do not state a platform.
     unspecified: Vec<Descriptor>,
 }
@@ -62,7 +62,7 @@ impl Search<'_> {
         if self.best.as_ref().is_some_and(|(fit, _)| fit.is_exact()) {
             return Vec::new();
         }
-        self.platforms.extend(level.iter().flat_map(Index::platforms).map(ToString::to_string));
+        self.platforms.extend(level.iter().flat_map(Index::platforms).cloned());
         let entries = || level.iter().flat_map(|index| &index.manifests);
         let unspecified = |entry: &&Descriptor| {
             entry.platform.is_none() && !entry.media_type.is_index() && !is_attestation(entry)
@@ -88,7 +88,7 @@ impl Search<'_> {
                 continue;
             }
             let image = Image::read(below.source(), manifest).await?;
-            self.platforms.push(image.platform().to_string());
+            self.platforms.push(image.platform().clone());
             if let Some(fit) = image.platform().fit(self.platform) {
                 self.offer(fit, &entry);
             }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use longshore_core::{
     Copier, Descriptor, Digest, Error, ErrorKind, Image, Manifest, Platform, Result, Source, Tag,
-    TagOrDigest, Target, select_image,
+    TagOrDigest, Target, read_image,
 };
 
 use crate::compression::UnpackLimits;
@@ -159,11 +159,10 @@ impl Append {
             return Err(Error::new(ErrorKind::Invalid).detail("no layer was added"));
         }
         let root = source.manifest(selector).await?;
-        let base = match &self.platform {
-            Some(platform) => select_image(&*source, root.clone(), platform).await?,
-            None => root.clone(),
+        let image = match &self.platform {
+            Some(platform) => read_image(&*source, root.clone(), Some(platform)).await?,
+            None => Image::read(&*source, root.clone()).await?,
         };
-        let image = Image::read(&*source, base).await?;
         let edited = edit::image(&image, &self.layers, &self.history)?;
 
         let made = edited.manifest;

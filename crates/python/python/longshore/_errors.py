@@ -6,6 +6,8 @@ import errno as _errno
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Type
 
+from ._values import Digest, Platform
+
 
 @dataclass(frozen=True)
 class RegistryError:
@@ -34,6 +36,8 @@ class Error(Exception):
     """The errors that the registry reported."""
     thing: Optional[str] = None
     """What the error is about, such as ``ghcr.io/a/b:v1`` or the path of a file."""
+    url: Optional[str] = None
+    """The URL of the request without secrets, if the error is about a request."""
     hint: Optional[str] = None
     """What the user can do, in one sentence."""
     retry_after: Optional[float] = None
@@ -68,6 +72,13 @@ class NotFound(Error, LookupError):
     """The repository, manifest, tag or blob does not exist."""
 
 
+class PlatformNotFound(NotFound):
+    """The image does not exist for the platform."""
+
+    platforms: Sequence[Platform] = ()
+    """The platforms for which the image exists."""
+
+
 class ProtocolError(Error):
     """The registry sent something that the specification does not allow."""
 
@@ -78,6 +89,11 @@ class RateLimited(Error):
 
 class DigestMismatch(Error):
     """The content does not have the expected digest or size."""
+
+    expected: Optional[Digest] = None
+    """The expected digest. ``None`` if the size differs, or if the registry compared the digests."""
+    got: Optional[Digest] = None
+    """The digest of the content, if ``expected`` is set."""
 
 
 class Connection(Error, ConnectionError):
@@ -162,6 +178,9 @@ def _of(
     status: Optional[int],
     hint: Optional[str],
     thing: Optional[str],
+    url: Optional[str],
+    digests: Optional[Tuple[str, str]],
+    platforms: Optional[List[str]],
     retry_after: Optional[float],
     errno: Optional[int],
     errors: List[Tuple[str, str, Any]],
@@ -173,10 +192,16 @@ def _of(
         if isinstance(error, OSError):
             error.errno = errno
             error.filename = thing
+    elif platforms is not None:
+        error = PlatformNotFound(message)
+        error.platforms = tuple(map(Platform, platforms))
     else:
         error = _BY_KIND.get(kind, Error)(message)
+    if isinstance(error, DigestMismatch) and digests is not None:
+        error.expected, error.got = map(Digest, digests)
     error.kind = kind
     error.status = status
+    error.url = url
     error.hint = hint
     error.thing = thing
     error.retry_after = retry_after

@@ -10,6 +10,7 @@ use longshore_core::{
 };
 
 use super::{Answer, Call, add_content_headers, not_modified};
+use crate::budget::SMALL;
 use crate::range::Wanted;
 use crate::reply::{self, About, Refusal};
 use crate::response_body::Body;
@@ -61,6 +62,14 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
     }
     if *call.method == Method::GET {
         let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size);
+        if range.end - range.start <= SMALL {
+            // The reply is sent at once, and nothing stays open for a slow client.
+            let _permit = call.budget.file().await.map_err(|e| refuse(&e))?;
+            let stream = store.blob_range(&descriptor, range).await.map_err(|e| refuse(&e))?;
+            let content = stream.bytes(SMALL as usize).await.map_err(|e| refuse(&e))?;
+            *response.body_mut() = Body::of(content);
+            return Ok(response);
+        }
         let budget = call.budget.clone();
         *response.body_mut() = Body::opened(range, move |range| {
             let (store, budget) = (store.clone(), budget.clone());

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderValue, Response, StatusCode};
@@ -68,50 +69,57 @@ struct Fitting<T> {
 }
 
 /// Determines which names fit into one reply.
-async fn fitting<T: Clone + Serialize + Send + 'static>(
-    names: Pages<T>,
+async fn fitting<T: Serialize + Send + 'static>(
+    mut names: Pages<T>,
     count: Option<usize>,
     limit: usize,
 ) -> Result<Fitting<T>, Refusal> {
-    let mut names = names.items();
     let mut fitting = Fitting { last: None, size: 0, more: false };
     let (mut left, limit) = count.map_or((usize::MAX, limit), |count| (count, usize::MAX));
-    while let Some(name) = names.try_next().await.map_err(|e| About::Repository.refuse(&e))? {
-        let size = fitting.size + json(&name).len() + 1;
-        if left == 0 || size > limit {
-            fitting.more = true;
-            break;
+    let mut text = Vec::new();
+    while let Some(page) = names.try_next().await.map_err(|e| About::Repository.refuse(&e))? {
+        for name in page.items {
+            text.clear();
+            add_json(&mut text, &name);
+            let size = fitting.size + text.len() + 1;
+            if left == 0 || size > limit {
+                fitting.more = true;
+                return Ok(fitting);
+            }
+            left -= 1;
+            fitting.size = size;
+            fitting.last = Some(name);
         }
-        left -= 1;
-        fitting.size = size;
-        fitting.last = Some(name);
     }
     Ok(fitting)
 }
 
-/// Returns the JSON document in chunks.
+/// Returns the JSON document in chunks, one for each page of the listing.
 fn document<T: Serialize + Send + Sync + 'static>(
-    mut start: String,
+    start: String,
     names: Pages<T>,
     within: impl Fn(&T) -> bool + Send + 'static,
-) -> impl Stream<Item = Listed<bytes::Bytes>> + Send {
-    start.push('[');
-    let names = names.items().try_take_while(move |name| future::ready(Ok(within(name))));
-    let names = names.enumerate().map(|(i, name)| {
-        let comma = if i == 0 { "" } else { "," };
-        Ok(format!("{comma}{}", json(&name?)))
-    });
-    let names = names.ready_chunks(CHUNK_NAMES).map(|names| {
-        let names: Listed<Vec<String>> = names.into_iter().collect();
-        Ok(names?.concat().into())
-    });
+) -> impl Stream<Item = Listed<Bytes>> + Send {
     let one = |text: String| stream::iter([Ok(text.into())]);
-    one(start).chain(names).chain(one("]}".to_owned()))
+    let mut is_first = true;
+    let chunks = names.map_ok(move |page| {
+        let mut text = Vec::new();
+        for name in page.items.iter().take_while(|name| within(name)) {
+            if !std::mem::take(&mut is_first) {
+                text.push(b',');
+            }
+            add_json(&mut text, name);
+        }
+        Bytes::from(text)
+    });
+    // A page without names within the range is followed by no others.
+    let chunks = chunks.try_take_while(|chunk| future::ready(Ok(!chunk.is_empty())));
+    one(start + "[").chain(chunks).chain(one("]}".to_owned()))
 }
 
-/// Formats a name as JSON. Names that follow the specification's grammar always have a JSON form.
-fn json(name: &impl Serialize) -> String {
-    serde_json::to_string(name).unwrap_or_default()
+/// Adds a name as JSON. Names that follow the specification's grammar always have a JSON form.
+fn add_json(text: &mut Vec<u8>, name: &impl Serialize) {
+    serde_json::to_writer(text, name).ok();
 }
 
 /// Returns the requested number of items, limited to the registry's maximum, or `None` without `n`.
@@ -158,5 +166,3 @@ pub(super) fn link(
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// 64 KiB: shorter listings are built in memory and sent with their length.
 const STREAMED: usize = 64 << 10;
-/// 100 names of at most 258 bytes each. Two chunks at a time are kept for a slow client.
-const CHUNK_NAMES: usize = 100;

@@ -96,10 +96,7 @@ fn step(command: &str) -> Result<()> {
 async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<()> {
     let located = context.stores().locate(&defaults::location(reference)?).await?;
     let found = located.source.resolve(&located.selector).await?.digest;
-    if found == *expected {
-        return Ok(());
-    }
-    Err(differs(reference, expected, &found))
+    expected.check(&found).map_err(|e| e.at(reference))
 }
 
 /// Reads a whole layout and verifies every digest.
@@ -108,9 +105,7 @@ async fn verify(path: &Path, expected: &Digest) -> Result<()> {
     let layout: Arc<dyn Source> = Arc::new(Layout::open(path).await?);
     let tag: TagOrDigest = Tag::parse("v1")?.into();
     let root = layout.manifest(&tag).await?;
-    if root.digest() != expected {
-        return Err(differs("the pulled image", expected, root.digest()));
-    }
+    expected.check(root.digest()).map_err(|e| e.at("the pulled image"))?;
     let (mut blobs, mut bytes, mut waiting) = (HashSet::new(), 0_u64, vec![root]);
     while let Some(manifest) = waiting.pop() {
         let below = Successors::of(&manifest)?;
@@ -125,12 +120,6 @@ async fn verify(path: &Path, expected: &Digest) -> Result<()> {
     }
     let count = blobs.len();
     line(format_args!("{count} blobs, {}: all match their digests", size(bytes)))
-}
-
-fn differs(what: &str, expected: &Digest, found: &Digest) -> Error {
-    Error::new(ErrorKind::DigestMismatch)
-        .at(what)
-        .detail(format!("expected {expected}, got {found}"))
 }
 
 const NEXT: &str = "

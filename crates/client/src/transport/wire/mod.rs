@@ -181,7 +181,9 @@ struct Call {
 
 impl Call {
     fn error(&self, kind: ErrorKind) -> Error {
-        Error::new(kind).at(format!("{} {}", self.method, redacted(&self.uri)))
+        Error::new(kind)
+            .at(format!("{} {}", self.method, redacted(&self.uri)))
+            .with_url(redacted(&self.uri))
     }
 
     /// Returns the error for a connection that broke.

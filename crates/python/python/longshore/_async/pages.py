@@ -20,7 +20,7 @@ class Pages(Generic[T]):
     def __init__(
         self,
         start: Callable[[], _core.Pages],
-        make: Callable[[Any], T],
+        make: Optional[Callable[[Any], T]] = None,
         keep: Optional[Callable[[str], Any]] = None,
     ) -> None:
         self._start = start
@@ -34,7 +34,9 @@ class Pages(Generic[T]):
             page = await run(listing.next())
             if page is None:
                 return
-            yield [self._make(i) for i in page if self._keep is None or self._keep(str(i))]
+            if self._keep is not None:
+                page = [item for item in page if self._keep(str(item))]
+            yield page if self._make is None else list(map(self._make, page))
 
     async def __aiter__(self) -> AsyncIterator[T]:
         async for page in self.pages():
@@ -54,7 +56,10 @@ class Pages(Generic[T]):
 
     async def all(self) -> List[T]:
         """Returns all items."""
-        return [item async for item in self]
+        items: List[T] = []
+        async for page in self.pages():
+            items += page
+        return items
 
     def matching(self, regex: str, *, start: bool = False, ignore_case: bool = False) -> Pages[T]:
         """Returns the items whose text matches a regular expression anywhere, or with ``start``

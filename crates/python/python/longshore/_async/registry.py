@@ -145,7 +145,7 @@ class Registry:
         - ``page_size``: the number of names to request for each page.
         """
         check_count("page_size", page_size)
-        return Pages(lambda: self._client._core.catalog(self._name, after, page_size), str)
+        return Pages(lambda: self._client._core.catalog(self._name, after, page_size))
 
     async def namespaces(self, *, bare_as: Optional[str] = "library") -> Tuple[str, ...]:
         """Returns the namespaces of the repositories, in order. Reads the whole catalog.

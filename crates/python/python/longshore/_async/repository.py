@@ -66,7 +66,7 @@ class Repository:
         - ``page_size``: the number of tags to request for each page.
         """
         check_count("page_size", page_size)
-        return Pages(lambda: self._core.tags(after, page_size), str)
+        return Pages(lambda: self._core.tags(after, page_size))
 
     async def exists(self, ref: str) -> bool:
         """Returns true if the tag or the manifest exists (``HEAD``)."""

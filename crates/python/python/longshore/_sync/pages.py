@@ -21,7 +21,7 @@ class Pages(Generic[T]):
     def __init__(
         self,
         start: Callable[[], _core.Pages],
-        make: Callable[[Any], T],
+        make: Optional[Callable[[Any], T]] = None,
         keep: Optional[Callable[[str], Any]] = None,
     ) -> None:
         self._start = start
@@ -35,7 +35,9 @@ class Pages(Generic[T]):
             page = run(listing.next())
             if page is None:
                 return
-            yield [self._make(i) for i in page if self._keep is None or self._keep(str(i))]
+            if self._keep is not None:
+                page = [item for item in page if self._keep(str(item))]
+            yield page if self._make is None else list(map(self._make, page))
 
     def __iter__(self) -> Iterator[T]:
         for page in self.pages():
@@ -55,7 +57,10 @@ class Pages(Generic[T]):
 
     def all(self) -> List[T]:
         """Returns all items."""
-        return [item for item in self]
+        items: List[T] = []
+        for page in self.pages():
+            items += page
+        return items
 
     def matching(self, regex: str, *, start: bool = False, ignore_case: bool = False) -> Pages[T]:
         """Returns the items whose text matches a regular expression anywhere, or with ``start``

@@ -12,7 +12,7 @@ mod sync;
 mod upload;
 
 use std::fs::{File, Metadata};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -234,8 +234,13 @@ impl Storage for DiskStorage {
             if range.start > range.end || range.end > meta.size {
                 return Err(Error::outside(&range, meta.size).at(key));
             }
-            let stream = BlobStream::from_file(file, path.to_owned(), range.start)?;
-            Ok(Some(Part { meta, stream: stream.at_most(range.end - range.start) }))
+            let size = range.end - range.start;
+            let stream = match size {
+                // Read at once, because each later read would run on another thread.
+                1..=AT_ONCE => read_exact(file, path, &range)?.into(),
+                _ => BlobStream::from_file(file, path.to_owned(), range.start)?.at_most(size),
+            };
+            Ok(Some(Part { meta, stream }))
         })
         .await
     }
@@ -283,6 +288,14 @@ fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
     }
 }
 
+fn read_exact(mut file: File, path: &Path, range: &Range<u64>) -> Result<Bytes> {
+    let io_error = |e| Error::io(path, e);
+    let mut content = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
+    file.seek(SeekFrom::Start(range.start)).map_err(io_error)?;
+    file.read_exact(&mut content).map_err(io_error)?;
+    Ok(content.into())
+}
+
 /// Returns the metadata of a regular file, if there is one. Does not follow links.
 fn file_metadata(path: &Path) -> Result<Option<Metadata>> {
     match std::fs::symlink_metadata(path) {
@@ -323,6 +336,9 @@ fn create_parent(path: &Path) -> Result<()> {
 fn is_absent(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
+
+/// 64 KiB: ranges up to this size are read into memory when they are opened.
+const AT_ONCE: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
