@@ -19,7 +19,7 @@ pub(crate) fn wheel(arguments: &[String]) -> Result<(), Failure> {
     if arguments.iter().any(|argument| argument == "--zig") {
         succeed(pip_install(&PACKAGE.python()?).arg(ZIG))?;
     }
-    let wheel = build("release", arguments)?;
+    let wheel = build("dist", arguments)?;
     let size = std::fs::metadata(&wheel).map_err(|e| Failure::io(&wheel, &e))?.len();
     println!("{}: {size} bytes", wheel.display());
     match size {

@@ -21,8 +21,13 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Parses a command line, whose first word is the name of the program.
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = help::laid_out(Self::command()).try_get_matches_from(words)?;
+        let matches = Self::laid_out().try_get_matches_from(words)?;
         Self::from_arg_matches(&matches)
+    }
+
+    /// Returns the commands and options with the layout of the help.
+    pub(crate) fn laid_out() -> clap::Command {
+        help::laid_out(Self::command())
     }
 }
 
@@ -95,6 +100,8 @@ pub(crate) enum Command {
     Demo(command::demo::Arguments),
     /// Print a completion script for a shell.
     Completion(command::completion::Arguments),
+    /// Write man pages to a folder.
+    Man(command::man::Arguments),
 }
 
 const AFTER_HELP: &str = "\

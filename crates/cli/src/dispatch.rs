@@ -40,5 +40,6 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Serve(arguments) => command::serve::run(context, arguments).await,
         Command::Demo(arguments) => command::demo::run(context, &arguments).await,
         Command::Completion(arguments) => command::completion::run(&arguments),
+        Command::Man(arguments) => command::man::run(&arguments),
     }
 }

@@ -6,7 +6,9 @@ use clap::Args;
 
 use crate::authentication::AuthenticationOptions;
 use crate::network::Network;
+use crate::output::Format;
 use crate::progress::Style;
+use crate::template::Template;
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
@@ -14,7 +16,12 @@ use crate::progress::Style;
 pub(crate) struct Global {
     /// Print results as JSON.
     #[arg(long, global = true)]
-    pub(crate) json: bool,
+    json: bool,
+
+    /// Print results as this template shows them, with the fields of --json: `{{.digest}}`, or the
+    /// syntax of Jinja.
+    #[arg(long, global = true, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<Template>,
 
     /// Print progress and long waits as JSON on stderr, one event per line.
     #[arg(long, global = true, conflicts_with = "quiet")]
@@ -40,6 +47,15 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// Returns the format of results.
+    pub(crate) fn output_format(&self) -> Format {
+        match (&self.format, self.json) {
+            (Some(template), _) => Format::Template(template.clone()),
+            (None, true) => Format::Json,
+            (None, false) => Format::Text,
+        }
+    }
+
     pub(crate) fn style(&self) -> Style {
         match (self.events, self.quiet) {
             (true, _) => Style::Events,

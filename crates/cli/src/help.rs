@@ -8,7 +8,7 @@ use clap::{Arg, Command};
 /// Lays out the help of the program.
 pub(crate) fn laid_out(program: Command) -> Command {
     let template = format!("{HEAD}{}{FOOT}", list(&program));
-    program
+    let mut program = program
         .help_template(template)
         .mut_subcommands(|command| {
             // clap prints the last group itself, because clap adds `help` to this group.
@@ -19,13 +19,38 @@ pub(crate) fn laid_out(program: Command) -> Command {
         .mut_args(|arg| {
             let rare = is_rare(&arg);
             arg.hide_short_help(rare)
-        })
+        });
+    // Adds the options of every command to each command, so that they can be hidden there.
+    program.build();
+    program.mut_subcommands(|command| match is_client(command.get_name()) {
+        true => with_pointer(command),
+        false => command.mut_args(|arg| {
+            let hidden =
+                arg.is_hide_set() || is_rare(&arg) || UNUSED.contains(&arg.get_id().as_str());
+            arg.hide(hidden)
+        }),
+    })
+}
+
+/// Returns true for commands that send requests to registries.
+fn is_client(command: &str) -> bool {
+    !["serve", "help"].contains(&command) && !LAST.contains(&command)
 }
 
 /// Returns true for options that only the long help shows: those for reaching registries and
 /// for credentials.
 fn is_rare(arg: &Arg) -> bool {
     arg.get_help_heading().is_some_and(|heading| heading.starts_with("Options for "))
+}
+
+/// Adds a line to the short help that points to the options that only the long help shows.
+fn with_pointer(command: Command) -> Command {
+    if command.has_subcommands() {
+        return command.mut_subcommands(with_pointer);
+    }
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let pointer = "Options for reaching registries and for credentials: see --help";
+    command.after_long_help(after.clone()).after_help(format!("{pointer}\n\n{after}"))
 }
 
 /// Lists the commands of each group with their descriptions.
@@ -66,7 +91,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Registries and credentials", &["login", "logout", "auth", "ping", "request", "v1", "serve"]),
 ];
 /// The commands of the last group.
-const LAST: [&str; 2] = ["demo", "completion"];
+const LAST: [&str; 3] = ["demo", "completion", "man"];
+/// The options of every command that have no effect on commands that send no requests.
+const UNUSED: [&str; 4] = ["json", "events", "trace", "format"];
 
 const HEAD: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n";
 const FOOT: &str = "{all-args}{after-help}";

@@ -7,6 +7,7 @@
 mod arguments;
 mod authentication;
 mod command;
+mod complete;
 mod context;
 mod defaults;
 mod dispatch;
@@ -23,7 +24,10 @@ mod program;
 mod progress;
 mod selection;
 mod signal;
+mod table;
+mod template;
 mod trace;
 mod transfer;
+mod version_order;
 
 pub use program::run;

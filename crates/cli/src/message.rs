@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar};
-use longshore::{Error, ErrorKind, EscapedText, Result, run_blocking};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
+use longshore::{Error, ErrorKind, EscapedText, ParseError, Result, run_blocking};
 
 /// Prints a line to stderr.
 pub(crate) fn say(line: impl fmt::Display) {
@@ -23,8 +25,15 @@ pub(crate) fn say(line: impl fmt::Display) {
 /// The text of a connection error contains the innermost cause. Its other causes come from the HTTP
 /// library, and are printed only with `-v`.
 pub(crate) fn error(error: &Error, verbose: bool) {
-    say(format_args!("longshore: {error}"));
     let (mut source, mut is_reported) = (std::error::Error::source(error), tells_its_reason(error));
+    match source.and_then(|source| source.downcast_ref::<ParseError>()) {
+        // This text is complete. The error itself only repeats what kind of text is malformed.
+        Some(malformed) if error.side().is_none() && error.thing() == Some(malformed.noun()) => {
+            say(format_args!("longshore: {malformed}"));
+            source = None;
+        }
+        _ => say(format_args!("longshore: {error}")),
+    }
     let mut hint = error.hint();
     while let Some(cause) = source {
         let own = cause.downcast_ref::<Error>();
@@ -142,27 +151,47 @@ pub(crate) fn talk(words: fmt::Arguments<'_>) {
 }
 
 /// The progress bars on the terminal. While this value exists, lines are printed above the bars.
-/// Afterwards, the bars stay as ordinary lines.
+/// Bars appear after [`HIDDEN`], and disappear when this value is dropped.
 #[derive(Debug)]
-pub(crate) struct LiveBars(MultiProgress);
+pub(crate) struct LiveBars {
+    bars: MultiProgress,
+    is_over: Arc<AtomicBool>,
+}
 
 impl LiveBars {
     pub(crate) fn new() -> Self {
-        let bars = MultiProgress::new();
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let (shown, is_over) = (bars.clone(), Arc::new(AtomicBool::new(false)));
+        let is_over_then = Arc::clone(&is_over);
+        thread::spawn(move || {
+            thread::sleep(HIDDEN);
+            if !is_over_then.load(Ordering::SeqCst) {
+                shown.set_draw_target(ProgressDrawTarget::stderr());
+            }
+        });
         *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars.clone());
-        Self(bars)
+        Self { bars, is_over }
     }
 
     pub(crate) fn add(&self, bar: ProgressBar) -> ProgressBar {
-        self.0.add(bar)
+        self.bars.add(bar)
+    }
+
+    pub(crate) fn add_above(&self, other: &ProgressBar, bar: ProgressBar) -> ProgressBar {
+        self.bars.insert_before(other, bar)
     }
 }
 
 impl Drop for LiveBars {
     fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.bars.clear().ok();
         *BARS.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
+
+/// 300 ms: bars of shorter transfers would only flicker.
+const HIDDEN: Duration = Duration::from_millis(300);
 
 /// 1,000 warnings, so that memory stays bounded in a server.
 const WARNINGS_KEPT: usize = 1000;

@@ -1,6 +1,6 @@
 //! Prints results to standard output.
 //!
-//! Owns the choice between text and JSON, and all writes to stdout except those of archives.
+//! Owns the choice of the format, and all writes to stdout except those of archives.
 //! Escapes control characters in untrusted text. Messages for users are in
 //! [`message`](crate::message).
 
@@ -14,6 +14,7 @@ use longshore::{BlobBody, BlobStream, Descriptor, Error, ErrorKind, EscapedText,
 use serde::Serialize;
 
 use crate::message::{say, talk};
+use crate::template::Template;
 
 /// A result that can be shown as text and as JSON.
 pub(crate) trait Report: Serialize {
@@ -21,17 +22,25 @@ pub(crate) trait Report: Serialize {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 }
 
+/// The format of results.
+#[derive(Clone, Debug)]
+pub(crate) enum Format {
+    Text,
+    Json,
+    Template(Template),
+}
+
 /// The output format and destination of results.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
-    json: bool,
+    format: Format,
     /// True if an archive is written to stdout. Results are then printed to stderr.
     to_stderr: bool,
 }
 
 impl Output {
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json, to_stderr: false }
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, to_stderr: false }
     }
 
     /// Returns this output with results on stderr, for commands that write an archive to stdout.
@@ -39,14 +48,18 @@ impl Output {
         Self { to_stderr: true, ..self }
     }
 
-    /// Prints a result as text or JSON.
+    /// Prints a result.
     pub(crate) fn report(self, report: &impl Report) -> Result<()> {
-        let mut shown = String::new();
-        if self.json {
-            shown = as_json(report)? + "\n";
-        } else if report.text(&mut shown).is_err() {
-            return Err(Error::new(ErrorKind::Io).detail("the result cannot be shown"));
-        }
+        let shown = match self.formatted(report)? {
+            Some(shown) => shown + "\n",
+            None => {
+                let mut shown = String::new();
+                report
+                    .text(&mut shown)
+                    .map_err(|_| Error::new(ErrorKind::Io).detail("the result cannot be shown"))?;
+                shown
+            }
+        };
         if self.to_stderr {
             talk(format_args!("{shown}"));
             return Ok(());
@@ -54,13 +67,24 @@ impl Output {
         write(shown.as_bytes())
     }
 
-    /// Reports a change: as lines on stderr, or as JSON on stdout.
-    pub(crate) fn changed(self, text: impl fmt::Display, change: &impl Serialize) -> Result<()> {
-        if self.json {
-            return json(change);
+    /// Returns a result as JSON or as the template shows it, or `None` for the format of text.
+    fn formatted(&self, result: &impl Serialize) -> Result<Option<String>> {
+        match &self.format {
+            Format::Text => Ok(None),
+            Format::Json => as_json(result).map(Some),
+            Format::Template(template) => template.render(result).map(Some),
         }
-        say(text);
-        Ok(())
+    }
+
+    /// Reports a change: as lines on stderr, or in another format on stdout.
+    pub(crate) fn changed(self, text: impl fmt::Display, change: &impl Serialize) -> Result<()> {
+        match self.formatted(change)? {
+            Some(shown) => line(shown),
+            None => {
+                say(text);
+                Ok(())
+            }
+        }
     }
 
     /// Prints one field of a JSON document: a string as plain text unless `--json` is given, and
@@ -70,12 +94,14 @@ impl Output {
             Error::new(ErrorKind::Invalid).detail("the document is not JSON").with_source(e)
         })?;
         match longshore::json_field(&document, place)? {
-            serde_json::Value::String(text) if !self.json => line(EscapedText(text)),
-            value => json(value),
+            serde_json::Value::String(text) if !matches!(self.format, Format::Json) => {
+                line(EscapedText(text))
+            }
+            value => line(as_json(value)?),
         }
     }
 
-    /// Prints a list: one name per line while the list arrives, or one JSON object at the end.
+    /// Prints a list: one name per line while the list arrives, or in another format at the end.
     pub(crate) async fn list<T>(
         self,
         key: &str,
@@ -84,12 +110,13 @@ impl Output {
     where
         T: fmt::Display,
     {
-        if self.json {
+        if !matches!(self.format, Format::Text) {
             let mut all = Vec::new();
             while let Some(item) = items.try_next().await? {
                 all.push(item.to_string());
             }
-            return json(&serde_json::json!({ key: all }));
+            let shown = self.formatted(&serde_json::json!({ key: all }))?;
+            return line(shown.unwrap_or_default());
         }
         let mut stdout = io::BufWriter::new(io::stdout());
         while let Some(item) = items.try_next().await? {
@@ -218,10 +245,6 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
-}
-
-fn json(document: &impl Serialize) -> Result<()> {
-    line(as_json(document)?)
 }
 
 fn as_json(document: &impl Serialize) -> Result<String> {

@@ -5,20 +5,25 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue};
 use longshore::{Error, ErrorKind, ParseError, Result};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::writer::MakeWriterExt as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::{self, writer::MakeWriterExt as _};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::arguments::{Arguments, Command};
 use crate::context::Context;
 use crate::global::Global;
 use crate::trace::Trace;
-use crate::{dispatch, exit, message, output, signal};
+use crate::{complete, dispatch, exit, message, output, signal};
 
 /// Runs a command line, whose first word is the name of the program. Returns the exit code.
 ///
 /// Installs a logger and signal handlers for the process, so a process can call it only once.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if complete::answer(&words) {
+        return 0;
+    }
     let arguments = match Arguments::parse(words) {
         Ok(arguments) => arguments,
         Err(e) => {
@@ -142,21 +147,25 @@ fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
 fn log(global: &Global) {
     // An empty variable counts as unset.
     let set = std::env::var("LONGSHORE_LOG").ok().filter(|set| !set.is_empty());
-    let set = set.and_then(|set| EnvFilter::try_new(set).ok());
-    let level = match global.verbose {
-        0 if global.quiet => "longshore=warn".to_owned(),
-        0 => format!("longshore=warn,{}=info", longshore::wait::TARGET),
-        1 => "longshore=debug".to_owned(),
-        _ => "trace".to_owned(),
-    };
-    let in_json = global.events;
+    let set = set.and_then(|set| set.parse::<Targets>().ok());
     let is_log = set.is_some() || global.verbose > 0;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(set.unwrap_or_else(|| EnvFilter::new(level)))
-        .log_internal_errors(false);
-    match is_log {
-        true => subscriber.with_writer(std::io::stderr).init(),
-        false => subscriber
+    let level = match global.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let targets = set.unwrap_or_else(|| match global.verbose {
+        0 if global.quiet => Targets::new().with_target("longshore", level),
+        0 | 1 => Targets::new()
+            .with_target("longshore", level)
+            .with_target(longshore::wait::TARGET, level.max(LevelFilter::INFO)),
+        _ => Targets::new().with_default(level),
+    });
+    let in_json = global.events;
+    let lines = fmt::layer().log_internal_errors(false);
+    let layer = match is_log {
+        true => lines.with_writer(std::io::stderr).boxed(),
+        false => lines
             .without_time()
             .with_level(false)
             .with_target(false)
@@ -170,6 +179,7 @@ fn log(global: &Global) {
                             .or_else(|| message::Event::Warning),
                     ),
             )
-            .init(),
-    }
+            .boxed(),
+    };
+    tracing_subscriber::registry().with(layer).with(targets).init();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,11 +33,11 @@ pub(crate) fn observer(style: Style) -> CopyObserver {
             }
         }),
         Style::Auto if std::io::stderr().is_terminal() => {
-            let bars = Bars { all: LiveBars::new(), blobs: Mutex::default() };
+            let bars = Bars::new();
             Arc::new(move |event| bars.show(event))
         }
         Style::Auto => {
-            let lines = Lines::default();
+            let lines = Lines::new();
             Arc::new(move |event| lines.show(event))
         }
     }
@@ -84,18 +85,16 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    pub(crate) fn begin(style: Style, name: &str) -> Self {
-        let is_live = style == Style::Auto && std::io::stderr().is_terminal();
+    pub(crate) fn begin(kind: Style, name: &str) -> Self {
+        let is_live = kind == Style::Auto && std::io::stderr().is_terminal();
         let bar = is_live.then(|| {
-            let template = "{prefix} {spinner} {binary_bytes:>11}";
-            let style = ProgressStyle::with_template(template);
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = style("{prefix} {spinner} {binary_bytes:>11}");
             let prefix = EscapedText(name).to_string();
             let bars = LiveBars::new();
             let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(prefix));
             (bars, bar)
         });
-        Self { style, name: name.to_owned(), bar }
+        Self { style: kind, name: name.to_owned(), bar }
     }
 
     /// Returns a listener for the blob's progress.
@@ -139,94 +138,189 @@ impl Named {
     }
 }
 
-/// One bar for each blob of a copy.
+/// Progress of reading a number of things, which is shown while this value exists.
+pub(crate) struct Counter {
+    what: &'static str,
+    count: usize,
+    done: AtomicUsize,
+    /// The bar, on a terminal.
+    bar: Option<(LiveBars, ProgressBar)>,
+    last: Mutex<Instant>,
+    is_shown: bool,
+}
+
+impl Counter {
+    /// - `what`: what is counted, such as `tags`.
+    pub(crate) fn begin(kind: Style, what: &'static str, count: usize) -> Self {
+        let is_live = kind == Style::Auto && std::io::stderr().is_terminal();
+        let bar = is_live.then(|| {
+            let style = style("{bar:30} {pos} of {len} {prefix}");
+            let bars = LiveBars::new();
+            let bar = ProgressBar::new(count as u64).with_style(style).with_prefix(what);
+            let bar = bars.add(bar);
+            (bars, bar)
+        });
+        let (done, last) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
+        Self { what, count, done, bar, last, is_shown: kind == Style::Auto }
+    }
+
+    pub(crate) fn add_one(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some((_, bar)) = &self.bar {
+            bar.inc(1);
+            return;
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_shown && last.elapsed() >= PAUSE {
+            *last = Instant::now();
+            say(format_args!("read {done} of {} {}", self.count, self.what));
+        }
+    }
+}
+
+/// A bar for each blob that is being transferred, and a bar for all blobs.
 struct Bars {
     all: LiveBars,
-    blobs: Mutex<HashMap<Digest, ProgressBar>>,
+    total: ProgressBar,
+    shown: Mutex<(Account, HashMap<Digest, ProgressBar>)>,
 }
 
 impl Bars {
+    fn new() -> Self {
+        let all = LiveBars::new();
+        let total = all.add(ProgressBar::new(0).with_style(style(TOTAL)).with_prefix("total"));
+        Self { all, total, shown: Mutex::default() }
+    }
+
     fn show(&self, event: &CopyEvent) {
-        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let (account, blobs) = &mut *shown;
+        account.add(event);
+        self.total.set_length(account.total);
+        self.total.set_position(account.done());
         match event {
-            CopyEvent::Found { blob } if !blobs.contains_key(&blob.digest) => {
-                let bar = ProgressBar::new(blob.size).with_style(style());
-                bar.set_prefix(blob.digest.short().to_owned());
-                blobs.insert(blob.digest.clone(), self.all.add(bar));
-            }
             CopyEvent::Progress { digest, done, .. } => {
-                if let Some(bar) = blobs.get(digest) {
-                    bar.set_position(*done);
+                let bar = blobs.entry(digest.clone()).or_insert_with(|| {
+                    let size = account.blobs.get(digest).map_or(0, |blob| blob.size);
+                    let bar = ProgressBar::new(size).with_style(style(BLOB));
+                    self.all.add_above(&self.total, bar.with_prefix(digest.short().to_owned()))
+                });
+                bar.set_position(*done);
+            }
+            CopyEvent::Skipped { digest, .. }
+            | CopyEvent::LeftOut { digest, .. }
+            | CopyEvent::Mounted { digest, .. }
+            | CopyEvent::Sent { digest, .. } => {
+                if let Some(bar) = blobs.remove(digest) {
+                    bar.finish_and_clear();
                 }
             }
-            CopyEvent::Skipped { digest, .. } => finish(&blobs, digest, "already there"),
-            CopyEvent::LeftOut { digest, .. } => finish(&blobs, digest, "left out"),
-            CopyEvent::Mounted { digest, .. } => finish(&blobs, digest, "mounted"),
-            CopyEvent::Sent { digest, .. } => finish(&blobs, digest, "done"),
             _ => {}
         }
     }
 }
 
-fn finish(blobs: &HashMap<Digest, ProgressBar>, digest: &Digest, word: &'static str) {
-    if let Some(bar) = blobs.get(digest) {
-        bar.set_message(word);
-        if word == "done" { bar.finish() } else { bar.abandon() }
-    }
-}
-
-fn style() -> ProgressStyle {
-    let template = "{prefix} {bar:30} {binary_bytes:>11} / {binary_total_bytes:<11} {msg}";
+fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+const BLOB: &str = "{prefix:12} {bar:30} {binary_bytes:>11} / {binary_total_bytes:<11}";
+const TOTAL: &str = "{prefix:12} {bar:30} {binary_bytes:>11} / {binary_total_bytes:<11} \
+    {binary_bytes_per_sec}, {eta} left";
+
 /// Prints a line every few seconds: the number of bytes transferred or skipped, and the total size
 /// of the blobs found so far.
-#[derive(Default)]
-struct Lines(Mutex<Account>);
-
-#[derive(Default)]
-struct Account {
-    /// The blobs in the total, each with the position that its transfer has reached. Several images
-    /// may share a blob.
-    blobs: HashMap<Digest, u64>,
-    total: u64,
-    settled: u64,
-    last: Option<Instant>,
-}
+struct Lines(Mutex<(Account, Instant)>);
 
 impl Lines {
+    fn new() -> Self {
+        Self(Mutex::new((Account::default(), Instant::now())))
+    }
+
     fn show(&self, event: &CopyEvent) {
-        let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (account, last) = &mut *shown;
+        account.add(event);
+        // The first line is printed after a pause, so short copies print nothing.
+        if last.elapsed() >= PAUSE {
+            *last = Instant::now();
+            let (done, total) = (size(account.done()), size(account.total));
+            say(format_args!("{done} of {total} in {} blobs", account.blobs.len()));
+        }
+    }
+}
+
+/// The blobs of a copy that were found so far. Several images may share a blob.
+#[derive(Default)]
+struct Account {
+    blobs: HashMap<Digest, Blob>,
+    /// Size of all blobs in bytes.
+    total: u64,
+}
+
+/// A blob, and the position in bytes that its transfer has reached.
+struct Blob {
+    size: u64,
+    done: u64,
+}
+
+impl Account {
+    fn add(&mut self, event: &CopyEvent) {
         match event {
-            CopyEvent::Found { blob } if !account.blobs.contains_key(&blob.digest) => {
-                account.blobs.insert(blob.digest.clone(), 0);
-                account.total = account.total.saturating_add(blob.size);
+            CopyEvent::Found { blob } => {
+                let Descriptor { digest, size, .. } = blob;
+                self.blobs.entry(digest.clone()).or_insert_with(|| {
+                    self.total = self.total.saturating_add(*size);
+                    Blob { size: *size, done: 0 }
+                });
             }
-            CopyEvent::Progress { digest, done, .. } => {
-                account.blobs.insert(digest.clone(), *done);
-            }
-            CopyEvent::Skipped { size, .. }
-            | CopyEvent::LeftOut { size, .. }
-            | CopyEvent::Mounted { size, .. } => {
-                account.settled += size;
-            }
+            CopyEvent::Progress { digest, done, .. } => self.reach(digest, *done),
+            CopyEvent::Skipped { digest, size, .. }
+            | CopyEvent::LeftOut { digest, size, .. }
+            | CopyEvent::Mounted { digest, size, .. }
+            | CopyEvent::Sent { digest, size, .. } => self.reach(digest, *size),
             _ => {}
         }
-        // The first line is printed after a pause, so short copies print nothing.
-        let since = account.last.get_or_insert_with(Instant::now).elapsed();
-        if since >= PAUSE {
-            account.last = Some(Instant::now());
-            let done = account.blobs.values().sum::<u64>() + account.settled;
-            say(format_args!(
-                "{} of {} in {} blobs",
-                size(done.min(account.total)),
-                size(account.total),
-                account.blobs.len()
-            ));
+    }
+
+    fn reach(&mut self, digest: &Digest, done: u64) {
+        if let Some(blob) = self.blobs.get_mut(digest) {
+            blob.done = done.min(blob.size);
         }
+    }
+
+    fn done(&self) -> u64 {
+        self.blobs.values().map(|blob| blob.done).fold(0, u64::saturating_add)
     }
 }
 
 /// Five seconds, between two lines.
 const PAUSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_blobs_count_once_and_a_repeated_transfer_starts_again() {
+        let blob = |content: &[u8]| {
+            let media_type = longshore::MediaType::OCTET_STREAM;
+            Descriptor::new(media_type, Digest::sha256(content), 10)
+        };
+        let (a, b) = (blob(b"a"), blob(b"b"));
+        let mut account = Account::default();
+        for blob in [&a, &b, &a] {
+            account.add(&CopyEvent::Found { blob: blob.clone() });
+        }
+        let progress = |bytes, done| {
+            let digest = a.digest.clone();
+            CopyEvent::Progress { digest, bytes, done }
+        };
+        account.add(&progress(8, 8));
+        account.add(&progress(2, 2));
+        assert_eq!((account.done(), account.total), (2, 20));
+        account.add(&CopyEvent::Sent { digest: a.digest.clone(), size: 10 });
+        account.add(&CopyEvent::Skipped { digest: b.digest.clone(), size: 10 });
+        assert_eq!((account.done(), account.total), (20, 20));
+    }
+}

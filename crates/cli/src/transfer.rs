@@ -237,15 +237,19 @@ impl Report for Outcome {
             if let Some(name) = name {
                 write!(to, "{} ", EscapedText(name))?;
             }
-            write!(
-                to,
-                "{}  {} sent ({}), {} mounted, {} already there",
-                summary.root.digest,
-                size(stats.bytes_sent),
-                counted(stats.blobs_sent, "blob"),
-                stats.blobs_mounted,
-                stats.blobs_held,
-            )?;
+            write!(to, "{}  ", summary.root.digest)?;
+            match stats.blobs_sent + stats.blobs_mounted + stats.blobs_held {
+                // The manifest was there, so its blobs were not looked up.
+                0 => write!(to, "nothing to send")?,
+                _ => write!(
+                    to,
+                    "{} sent ({}), {} mounted, {} already there",
+                    size(stats.bytes_sent),
+                    counted(stats.blobs_sent, "blob"),
+                    stats.blobs_mounted,
+                    stats.blobs_held,
+                )?,
+            }
             if stats.bytes_resumed > 0 {
                 write!(to, ", {} resumed", size(stats.bytes_resumed))?;
             }

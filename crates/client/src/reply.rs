@@ -221,7 +221,7 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
     let page = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.contains("text/html"));
     if page || is_web_page(body) {
         clauses.push("answered with a web page".to_owned());
-        error = error.with_hint(WEB_PAGE_HINT);
+        error = error.with_hint(page_hint(status, body));
     } else if status.is_success() {
         clauses.push("unexpected success response".to_owned());
     } else if errors.is_empty() && !body.trim_ascii().is_empty() {
@@ -237,6 +237,7 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
     }
     if let (401 | 403, Some(identity)) = (status.as_u16(), identity) {
         clauses.push(format!("requested as {identity}"));
+        error = error.with_hint(LOGIN_HINT);
     }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
         && let Some(wait) = requested_wait(headers)
@@ -248,6 +249,21 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
         error = error.detail(clauses.join("; "));
     }
     error.with_registry_errors(errors)
+}
+
+/// Returns the hint for a web page: proxies answer some failures with a page.
+fn page_hint(status: StatusCode, body: &[u8]) -> &'static str {
+    match status.as_u16() {
+        400 if contains(body, b"SSL certificate") => {
+            "The server requires a client certificate: use --client-cert."
+        }
+        413 => "The registry, or a proxy in front of it, limits the size of requests.",
+        _ => WEB_PAGE_HINT,
+    }
+}
+
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    body.windows(text.len()).any(|window| window == text)
 }
 
 fn kind(status: StatusCode, errors: &[RegistryError]) -> ErrorKind {
@@ -312,6 +328,9 @@ const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// 4 bytes: shorter secrets also occur in ordinary words.
 const SHORTEST_SECRET: usize = 4;
+
+const LOGIN_HINT: &str = "`longshore login` stores credentials, and `longshore auth explain` shows \
+    which were used.";
 
 const WEB_PAGE_HINT: &str =
     "Check the address: a proxy, a login page or another service answered instead of a registry.";

@@ -78,7 +78,12 @@ pub async fn delete_with_tags(
 ) -> Result<DeleteResult> {
     let digest = store.resolve(selector).await?.digest;
     let tags = tags_for_digest(store, &digest).await?;
-    store.delete_manifest(&digest).await?;
+    store.delete_manifest(&digest).await.map_err(|e| match e.kind() {
+        ErrorKind::Unsupported => {
+            e.with_hint("The registry does not delete manifests. Its owner can allow deletes.")
+        }
+        _ => e,
+    })?;
     Ok(DeleteResult { digest, tags })
 }
 

@@ -65,9 +65,9 @@ impl Tools {
         let longshore = match &options.longshore {
             Some(program) => program.clone(),
             None => {
-                build(OCI_CLIENT, OCI_CLIENT_TARGET)?;
-                build("Cargo.toml", TARGET)?;
-                Path::new(TARGET).join("release/longshore")
+                build(OCI_CLIENT, OCI_CLIENT_TARGET, "release")?;
+                build("Cargo.toml", TARGET, PROFILE)?;
+                Path::new(TARGET).join(PROFILE).join("longshore")
             }
         };
         let mut programs = vec![(Program::Longshore, longshore.clone())];
@@ -87,8 +87,9 @@ impl Tools {
 
 /// Builds the programs of a manifest. The target folder is fixed, because the paths of the programs
 /// would be wrong if `CARGO_TARGET_DIR` were used.
-fn build(manifest: &str, target: &str) -> Result<()> {
-    let build = ["build", "--release", "--manifest-path", manifest, "--target-dir", target];
+fn build(manifest: &str, target: &str, profile: &str) -> Result<()> {
+    let build =
+        ["build", "--profile", profile, "--manifest-path", manifest, "--target-dir", target];
     measure::succeed("cargo", &build).map(drop)
 }
 
@@ -302,6 +303,8 @@ fn requests(ends: &[&End]) -> Result<Option<u64>> {
     Ok(counts?.into_iter().sum())
 }
 
+/// The profile of releases.
+const PROFILE: &str = "dist";
 const TARGET: &str = "target";
 const OCI_CLIENT: &str = "benches/oci-client/Cargo.toml";
 const OCI_CLIENT_TARGET: &str = "benches/oci-client/target";

@@ -11,7 +11,7 @@ use super::measure::{Sample, machine, measure_output, succeed};
 use super::options::Options;
 use super::row::median;
 use super::server::{Kind, Server};
-use super::{Result, build, content};
+use super::{PROFILE, Result, build, content};
 use crate::failure::Failure;
 use crate::package;
 use crate::python::{Environment, PACKAGE, PREDECESSORS, pip_install};
@@ -22,13 +22,13 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     let longshore = match &options.longshore {
         Some(program) => program.clone(),
         None => {
-            build("Cargo.toml", super::TARGET)?;
-            Path::new(super::TARGET).join("release/longshore")
+            build("Cargo.toml", super::TARGET, PROFILE)?;
+            Path::new(super::TARGET).join(PROFILE).join("longshore")
         }
     };
     let wheel = match &options.wheel {
         Some(wheel) => wheel.clone(),
-        None => package::build("release", &[])?,
+        None => package::build(PROFILE, &[])?,
     };
     crate::step::succeed(pip_install(&PACKAGE.python()?).arg("--force-reinstall").arg(&wheel))?;
     let folder = content::scratch()?;

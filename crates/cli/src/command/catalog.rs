@@ -1,8 +1,17 @@
+use std::fmt;
+
 use clap::Args;
-use longshore::{ListOptions, RegistryName, RepositoryName, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use longshore::{
+    ErrorKind, ListOptions, RegistryName, Repository, RepositoryName, Result, Source as _,
+};
+use serde::Serialize;
 
 use crate::context::Context;
+use crate::output::Report;
+use crate::progress::Counter;
 use crate::selection::Selection;
+use crate::table::{self, Column};
 
 /// The arguments of `longshore catalog`.
 #[derive(Debug, Args)]
@@ -11,6 +20,7 @@ Examples:
   longshore catalog localhost:5000
   longshore catalog localhost:5000 --namespace team --filter '-tools$'
   longshore catalog localhost:5000 --start team/app --limit 10
+  longshore catalog localhost:5000 --long
 
 Many public registries do not list their repositories.")]
 pub(crate) struct Arguments {
@@ -22,6 +32,9 @@ pub(crate) struct Arguments {
     /// Print only repositories in this namespace, at any depth.
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Option<RepositoryName>,
+    /// Show the number of tags of each repository.
+    #[arg(long, short)]
+    long: bool,
     #[command(flatten)]
     selection: Selection,
 }
@@ -35,5 +48,57 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         Some(namespace) => names.filter(move |name| name.is_below(namespace.as_str())),
         None => names,
     };
-    context.output().list("repositories", arguments.selection.of(names)).await
+    let names = arguments.selection.of(names);
+    if !arguments.long {
+        return context.output().list("repositories", names).await;
+    }
+    let names = names.try_collect().await?;
+    context.output().report(&Answer::read(context, &arguments.registry, names).await?)
 }
+
+/// The repositories with their numbers of tags.
+#[derive(Serialize)]
+struct Answer {
+    repositories: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    tags: usize,
+}
+
+impl Answer {
+    async fn read(
+        context: &Context,
+        registry: &RegistryName,
+        names: Vec<RepositoryName>,
+    ) -> Result<Self> {
+        let client = context.client()?;
+        let counter = Counter::begin(context.style(), "repositories", names.len());
+        let rows = names.into_iter().map(async |name| {
+            let repository = client.repository(&Repository::new(registry.clone(), name.clone()));
+            let tags = match repository.tags(None).all().await {
+                Ok(tags) => tags.len(),
+                // Some registries keep the name of a repository whose last image was deleted.
+                Err(e) if e.kind() == ErrorKind::NotFound => 0,
+                Err(e) => return Err(e),
+            };
+            counter.add_one();
+            Ok(Row { name: name.to_string(), tags })
+        });
+        let repositories = stream::iter(rows).buffered(PARALLEL).try_collect().await?;
+        Ok(Self { repositories })
+    }
+}
+
+impl Report for Answer {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let rows = self.repositories.iter().map(|row| vec![row.name.clone(), row.tags.to_string()]);
+        let columns = [Column::left("repository"), Column::right("tags")];
+        table::write(to, &columns, &rows.collect::<Vec<_>>())
+    }
+}
+
+/// The client itself sends at most 32 requests at a time to a host.
+const PARALLEL: usize = 32;

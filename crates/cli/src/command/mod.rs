@@ -18,6 +18,7 @@ pub(crate) mod layer;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod namespaces;
 pub(crate) mod ping;

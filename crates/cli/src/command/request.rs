@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             say(format_args!("{name}: {}", longshore::EscapedText(&text(value))));
         }
     }
-    if context.is_json() {
+    if context.is_formatted() {
         return answer(context, reply).await;
     }
     let refused = refusal(&reply);

@@ -12,7 +12,7 @@ use longshore::{
 
 use crate::defaults;
 use crate::global::Global;
-use crate::output::Output;
+use crate::output::{Format, Output};
 use crate::progress::{self, Style};
 use crate::trace::Trace;
 
@@ -74,13 +74,13 @@ impl Context {
     }
 
     pub(crate) fn output(&self) -> Output {
-        let output = Output::new(self.settings.global.json);
+        let output = Output::new(self.settings.global.output_format());
         if self.stdout.load(Ordering::Relaxed) { output.to_stderr() } else { output }
     }
 
-    /// Returns true if results are printed as JSON.
-    pub(crate) fn is_json(&self) -> bool {
-        self.settings.global.json
+    /// Returns true if results are printed in another format than text.
+    pub(crate) fn is_formatted(&self) -> bool {
+        !matches!(self.settings.global.output_format(), Format::Text)
     }
 
     /// Returns true if `--quiet` was given.

@@ -17,6 +17,7 @@ mod faults;
 mod guards;
 mod images;
 mod kill;
+mod listings;
 mod manifests;
 mod migrating;
 mod names;

@@ -229,9 +229,9 @@ impl Subjects {
 
 /// Adds a hint to an error that may not affect the image itself.
 fn hinted(error: Error) -> Error {
-    use ErrorKind::{Canceled, RateLimited, Timeout, Transport, Unauthorized};
+    use ErrorKind::{Canceled, Io, RateLimited, Timeout, Transport, Unauthorized};
     let affects_all =
-        matches!(error.kind(), Canceled | RateLimited | Timeout | Transport | Unauthorized);
+        matches!(error.kind(), Canceled | Io | RateLimited | Timeout | Transport | Unauthorized);
     // A reply with another status, such as 500, may concern only this request.
     let is_reply = error.status().is_some_and(|status| !matches!(status, 401 | 429));
     if error.hint().is_some() || (affects_all && !is_reply) {

@@ -17,7 +17,7 @@ use crate::transfer;
 Examples:
   longshore artifact push ghcr.io/a/notes:v1 notes.txt:text/plain picture.png:image/png
   longshore artifact push oci:notes:v1 notes.txt --artifact-type application/vnd.example.notes
-  longshore artifact push ghcr.io/a/b:sbom bom.json --subject ghcr.io/a/b:v1
+  longshore artifact push ghcr.io/a/b bom.json --subject ghcr.io/a/b:v1
   longshore artifact push ghcr.io/a/site:v1 public/
 
 A folder is stored as an archive that is unpacked on pull, as in ORAS. Its entries are sorted and \
@@ -25,7 +25,7 @@ keep their modes, but not their setuid bits, owners and times. Equal folders the
 manifests. Symbolic links within the folder stay links. Sockets, pipes, devices and links out of \
 the folder are refused.")]
 pub(crate) struct Arguments {
-    /// The target; the default tag is `latest`.
+    /// The target. The default tag is `latest`; an artifact with --subject has no tag by default.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The files and folders, each with its media type after a colon [default:
@@ -103,9 +103,15 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let located = context.stores().locate(subject).await?;
         pack = pack.subject(located.source.resolve(&located.selector).await?);
     }
-    let tag = arguments.location.tag_or(&defaults::tag())?;
+    // What is attached is found by its subject. The default tag belongs to an image.
+    let is_named = arguments.location.name().is_some() || arguments.location.digest().is_some();
+    let is_untagged = arguments.subject.is_some() && !is_named;
+    let tag = match is_untagged {
+        true => None,
+        false => Some(arguments.location.tag_or(&defaults::tag())?),
+    };
     let target = context.create(&arguments.location).await?;
-    let packed = pack.push(&*target, Some(&tag)).await?;
+    let packed = pack.push(&*target, tag.as_ref()).await?;
     drop(archives);
     target.finish().await?;
     transfer::report_with_statistics(context, &Made(packed))
