@@ -7,6 +7,8 @@
 
 mod abilities;
 mod bench;
+mod book;
+mod dist;
 mod failure;
 mod fuzz;
 mod layers;
@@ -49,6 +51,8 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
         "bench" => bench::run(arguments),
         "matrix" => matrix::run(),
         "wheel" => package::wheel(arguments),
+        "book" => book::run(),
+        "dist" => dist::run(),
         "fix" => fix(),
         "layers" => layers::run(),
         "help" | "--help" | "-h" => {
@@ -78,7 +82,7 @@ cargo xtask TASK
 
   setup          install what tests need: other programs (Debian, as root), Python packages, rustfmt, clippy
   test [PART]... run `setup` and all checks and tests, or only the named parts:
-                 format, layers, licences, clippy, features, tests, predecessors, python, docs
+                 format, layers, licences, clippy, features, tests, predecessors, python, book, docs
   fuzz [TARGET] [--seconds N] [--seed N]
                  run all fuzz targets, or one, for N seconds each [default: 60]
   bench [N] [--only TEXT] [--svg FILE] [--before PROGRAM] [--longshore PROGRAM] [--large]
@@ -92,7 +96,9 @@ cargo xtask TASK
   matrix         run the fault matrix of the client, and print its table
   wheel [ARGUMENT]...
                  build a wheel of the Python package for users, with ARGUMENTs for maturin
+  book           check the chapters in docs/src, and build the book if mdBook is installed
+  dist           build a release: the program, its archive, a Debian package and checksums
   fix            format, and apply clippy's suggestions
-  layers         check the imports in the sources against the tables in docs/design.md
+  layers         check the imports in the sources against the tables in docs/src/design.md
   help           print this text
 ";

@@ -73,6 +73,17 @@ pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
     }
 }
 
+/// Runs a command that must succeed, and returns its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
+    let line = shown(command);
+    let failed = |why: &str| Failure::new(format!("{line}: {why}"));
+    let ended = command.stdin(Stdio::null()).output().map_err(|e| failed(&e.to_string()))?;
+    match ended.status.success() {
+        true => Ok(String::from_utf8_lossy(&ended.stdout).into_owned()),
+        false => Err(failed(&String::from_utf8_lossy(&ended.stderr))),
+    }
+}
+
 /// Runs a command, prints each line of its standard output, and passes it to `on_line`. Returns
 /// true if the command succeeded.
 pub(crate) fn follow(

@@ -7,7 +7,7 @@ use crate::python::{PACKAGE, PREDECESSORS};
 use crate::step::{Steps, cargo, follow, succeed};
 use crate::summary::Summary;
 use crate::tools;
-use crate::{layers, licences, package, setup};
+use crate::{book, layers, licences, package, setup};
 
 /// A part that can be run alone, for example by a job of continuous integration.
 struct Part {
@@ -17,7 +17,7 @@ struct Part {
     work: fn(&mut Run) -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part { name: "format", check: || tools::FMT.check(), work: format },
     Part { name: "layers", check: || Ok(()), work: |run| run.steps.step("layers", layers::run) },
     Part {
@@ -30,6 +30,7 @@ const PARTS: [Part; 9] = [
     Part { name: "tests", check: || Ok(()), work: build_and_test },
     Part { name: PREDECESSORS.name, check: || PREDECESSORS.check(), work: compare },
     Part { name: PACKAGE.name, check: || PACKAGE.check(), work: test_package },
+    Part { name: "book", check: || Ok(()), work: |run| run.steps.step("book", book::check) },
     Part { name: "docs", check: || Ok(()), work: |run| run.steps.step("docs", documentation) },
 ];
 

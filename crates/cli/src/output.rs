@@ -44,7 +44,7 @@ impl Output {
     }
 
     /// Returns this output with results on stderr, for commands that write an archive to stdout.
-    pub(crate) fn to_stderr(self) -> Self {
+    pub(crate) fn with_stderr(self) -> Self {
         Self { to_stderr: true, ..self }
     }
 

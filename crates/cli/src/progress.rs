@@ -320,7 +320,7 @@ mod tests {
         account.add(&progress(2, 2));
         assert_eq!((account.done(), account.total), (2, 20));
         account.add(&CopyEvent::Sent { digest: a.digest.clone(), size: 10 });
-        account.add(&CopyEvent::Skipped { digest: b.digest.clone(), size: 10 });
+        account.add(&CopyEvent::Skipped { digest: b.digest, size: 10 });
         assert_eq!((account.done(), account.total), (20, 20));
     }
 }

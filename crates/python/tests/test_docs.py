@@ -13,7 +13,7 @@ import pytest
 import longshore
 from longshore import aio
 
-CHAPTER = Path(__file__).parents[3] / "docs" / "python.md"
+CHAPTER = Path(__file__).parents[3] / "docs" / "src" / "python.md"
 OPTIONS = doctest.ELLIPSIS
 
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Result;
 use super::contestant::CommandLine;
 use crate::failure::Failure;
+use crate::step::output;
 
 /// The cost of one run of a program.
 #[derive(Clone, Copy)]
@@ -87,16 +88,7 @@ fn sample(timed: &Timed) -> Result<Sample> {
 
 /// Runs a program that must succeed, and returns its standard output.
 pub(super) fn succeed(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| Failure::new(format!("cannot run {program}: {e}")))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::new(format!("{program} {} failed: {said}", arguments.join(" "))))
+    output(Command::new(program).args(arguments))
 }
 
 /// Describes the machine.

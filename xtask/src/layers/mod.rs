@@ -1,4 +1,4 @@
-//! Allowed imports: compares the sources with the tables in `docs/design.md`.
+//! Allowed imports: compares the sources with the tables in `docs/src/design.md`.
 //!
 //! Owns the rules. `table` parses the tables, and `source` finds the imports. The check is pure: it
 //! takes a table and sources, and returns complaints.
@@ -165,7 +165,7 @@ fn siblings(parent: &str, one: &str, other: &str) -> bool {
     }
 }
 
-const DESIGN: &str = "docs/design.md";
+const DESIGN: &str = "docs/src/design.md";
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The tables of `docs/design.md`: fenced blocks that start with "```layers" and a crate's name.
+//! The tables of `docs/src/design.md`: fenced blocks that start with "```layers" and a crate's name.
 //!
 //! ````text
 //! ```layers some-crate
@@ -139,7 +139,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn not_understood(line: &str) -> Failure {
-    Failure::new(format!("docs/design.md: invalid line in a layers block: {line}"))
+    Failure::new(format!("docs/src/design.md: invalid line in a layers block: {line}"))
 }
 
 /// The name of the block for whole crates.

@@ -164,9 +164,9 @@ fn forbidden_crate_dependencies_are_reported() {
     assert_eq!(
         told,
         [
-            "core: depends on client, which docs/design.md does not allow",
+            "core: depends on client, which docs/src/design.md does not allow",
             "core: depends on http, directly or indirectly, which is forbidden",
-            "docs/design.md: the crate new is not listed",
+            "docs/src/design.md: the crate new is not listed",
         ]
     );
 }

@@ -71,11 +71,25 @@ fn examples(help: &str) -> Vec<Vec<String>> {
     lines.flat_map(calls).filter(|words| words.first().is_some_and(|w| w == "longshore")).collect()
 }
 
+/// Completes shortened digests, such as `sha256:4d3effeb2b58…`.
+fn whole_digests(line: &str) -> String {
+    let mut parts = line.split("sha256:");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        let (hex, rest) = match rest.strip_prefix('…') {
+            Some(rest) => ("0".repeat(64), rest),
+            None => (part[..part.len() - rest.len()].to_owned(), rest),
+        };
+        whole = format!("{whole}sha256:{hex}{rest}");
+    }
+    whole
+}
+
 /// Returns the commands on a line, one per pipe segment, split into words. Completes shortened
 /// digests.
 fn calls(line: &str) -> Vec<Vec<String>> {
-    let line = line.replace("sha256:…", &format!("sha256:{}", "0".repeat(64)));
-    let line = line.replace("9e89cc6f…", &"9".repeat(64));
+    let line = whole_digests(line).replace("9e89cc6f…", &"9".repeat(64));
     // Three spaces separate the command from its description.
     let line = line.trim().split("   ").next().unwrap_or_default();
     let mut calls = vec![String::new()];
@@ -85,10 +99,17 @@ fn calls(line: &str) -> Vec<Vec<String>> {
             ('|', None) => calls.push(String::new()),
             ('>' | '&' | ';', None) => break,
             ('\'' | '"', None) => quote = Some(c),
-            (' ', Some(_)) => calls.last_mut().unwrap().push('_'),
+            (' ', Some(_)) => calls.last_mut().unwrap().push(QUOTED_SPACE),
             _ if quote == Some(c) => quote = None,
             _ => calls.last_mut().unwrap().push(c),
         }
     }
-    calls.iter().map(|call| call.split_whitespace().map(str::to_owned).collect()).collect()
+    let words = |call: &String| {
+        let words = call.split_whitespace();
+        words.map(|word| word.replace(QUOTED_SPACE, " ")).collect()
+    };
+    calls.iter().map(words).collect()
 }
+
+/// Stands for a space that does not separate words.
+const QUOTED_SPACE: char = '\u{1}';

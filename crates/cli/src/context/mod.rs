@@ -75,7 +75,7 @@ impl Context {
 
     pub(crate) fn output(&self) -> Output {
         let output = Output::new(self.settings.global.output_format());
-        if self.stdout.load(Ordering::Relaxed) { output.to_stderr() } else { output }
+        if self.stdout.load(Ordering::Relaxed) { output.with_stderr() } else { output }
     }
 
     /// Returns true if results are printed in another format than text.

@@ -10,6 +10,7 @@ mod cache;
 mod crash;
 mod credentials;
 mod described;
+mod documented;
 mod engines;
 mod exits;
 mod fan_out;

@@ -1,4 +1,4 @@
-//! Compares python-dxf's program `dxf` with longshore's library. `docs/migrating.md` lists the
+//! Compares python-dxf's program `dxf` with longshore's library. `docs/src/migrating.md` lists the
 //! commands.
 
 use super::*;

@@ -1,4 +1,4 @@
-//! Checks that `docs/migrating.md` names every public call of the predecessors.
+//! Checks that `docs/src/migrating.md` names every public call of the predecessors.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ const CLASSES: [(&str, &str); 19] = [
 
 #[test]
 fn every_public_call_of_the_predecessors_is_in_the_migration_tables() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/migrating.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/migrating.md");
     let page = std::fs::read_to_string(page).unwrap();
     let mut python = Predecessor::start(&[]);
     python.run("import importlib, types");

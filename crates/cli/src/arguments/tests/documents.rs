@@ -23,7 +23,7 @@ fn every_command_in_the_documents_is_accepted() {
 
 #[test]
 fn every_command_in_the_migration_tables_is_complete() {
-    let text = std::fs::read_to_string(root().join("docs/migrating.md")).unwrap();
+    let text = std::fs::read_to_string(root().join("docs/src/migrating.md")).unwrap();
     let rows = text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| script"));
     let cells = rows.filter_map(|row| row.split(" | ").nth(2).map(str::to_owned));
     let named: Vec<String> = cells.flat_map(|cell| spans(&cell)).collect();
@@ -60,7 +60,7 @@ fn root() -> PathBuf {
 
 /// Returns the documents for users: those at the root, those in `docs`, and `tests/parity.md`.
 fn documents() -> Vec<PathBuf> {
-    let folders = [root(), root().join("docs")];
+    let folders = [root(), root().join("docs/src")];
     let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut pages: Vec<_> = paths.filter(|p| p.extension().is_some_and(|e| e == "md")).collect();
@@ -71,6 +71,7 @@ fn documents() -> Vec<PathBuf> {
 /// Returns the `longshore` commands in backticks, and those after a prompt in code blocks.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
+    let text = text.replace("\\\n", " ");
     for (index, part) in text.split("```").enumerate() {
         if index % 2 == 0 {
             found.extend(spans(part));
@@ -149,11 +150,12 @@ fn alternatives(command: &str) -> Vec<String> {
 /// Replaces a placeholder of the documents, such as `R` or `H`, with a value.
 fn value(word: &str) -> String {
     match word {
-        "R" | "REF" => "localhost:5000/a/b:v1".to_owned(),
+        "R" | "REF" | "LOCATION" | "REGISTRY/NAME" => "localhost:5000/a/b:v1".to_owned(),
         "NAME" => "name".to_owned(),
         "ID" => "0".repeat(64),
         "ADDRESS" => "127.0.0.1:0".to_owned(),
         "H" => "localhost:5000".to_owned(),
+        _ if word.starts_with('$') => "localhost:5000/a/b:v1".to_owned(),
         _ => match word.strip_prefix("H/").or_else(|| word.strip_prefix("H=")) {
             Some(rest) => format!("localhost:5000{}{rest}", &word[1..2]),
             None => word.to_owned(),

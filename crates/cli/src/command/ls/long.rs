@@ -23,6 +23,9 @@ use super::Sort;
 #[derive(Serialize)]
 pub(super) struct Answer {
     tags: Vec<Row>,
+    /// False if an image could not be read.
+    #[serde(skip)]
+    is_complete: bool,
 }
 
 #[derive(Serialize)]
@@ -53,7 +56,7 @@ struct Read {
 
 impl Answer {
     /// Reads the images with these names. An image that cannot be read is reported and left out.
-    pub(super) async fn read(context: &Context, names: Vec<(String, Location)>) -> Result<Self> {
+    pub(super) async fn read(context: &Context, names: Vec<(String, Location)>) -> Self {
         let counter = Counter::begin(context.style(), "tags", names.len());
         let reads = names.into_iter().map(async |(tag, location)| {
             let read = async {
@@ -83,14 +86,7 @@ impl Answer {
             media_type: manifest.media_type().clone(),
             details: details.get(manifest.digest()).cloned().unwrap_or_default(),
         });
-        let answer = Self { tags: rows.collect() };
-        match is_complete {
-            true => Ok(answer),
-            false => {
-                context.output().report(&answer)?;
-                Err(exit::printed(exit::NEGATIVE))
-            }
-        }
+        Self { tags: rows.collect(), is_complete }
     }
 
     /// Sorts the images. Without an order, versions are sorted in their natural order, and other
@@ -110,8 +106,16 @@ impl Answer {
     }
 
     /// Returns the tags without their details.
-    pub(super) fn into_tags(self) -> impl Iterator<Item = String> {
-        self.tags.into_iter().map(|row| row.tag)
+    pub(super) fn tags(&self) -> impl Iterator<Item = String> {
+        self.tags.iter().map(|row| row.tag.clone())
+    }
+
+    /// Returns an error if an image could not be read.
+    pub(super) fn verdict(&self) -> Result<()> {
+        match self.is_complete {
+            true => Ok(()),
+            false => Err(exit::printed(exit::NEGATIVE)),
+        }
     }
 }
 

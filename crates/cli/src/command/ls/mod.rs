@@ -117,11 +117,11 @@ struct Show {
 }
 
 impl Show {
-    async fn print<T: fmt::Display + Clone>(
+    async fn print<T: fmt::Display + Clone + Send>(
         self,
         context: &Context,
-        names: impl Stream<Item = Result<T>> + Unpin,
-        reference: impl Fn(T) -> Location,
+        names: impl Stream<Item = Result<T>> + Send + Unpin,
+        reference: impl Fn(T) -> Location + Send + Sync,
     ) -> Result<()> {
         let shown = |name: T| match self.references {
             true => reference(name).to_string(),
@@ -134,12 +134,13 @@ impl Show {
         let names: Vec<T> = names.try_collect().await?;
         if self.long || self.sort == Some(Sort::Created) {
             let names = names.into_iter().map(|name| (shown(name.clone()), reference(name)));
-            let mut answer = Answer::read(context, names.collect()).await?;
+            let mut answer = Answer::read(context, names.collect()).await;
             answer.sort(self.sort);
-            if self.long {
-                return context.output().report(&answer);
+            match self.long {
+                true => context.output().report(&answer)?,
+                false => context.output().list(key, stream::iter(answer.tags().map(Ok))).await?,
             }
-            return context.output().list(key, stream::iter(answer.into_tags().map(Ok))).await;
+            return answer.verdict();
         }
         let mut names: Vec<String> = names.into_iter().map(shown).collect();
         match self.sort {
