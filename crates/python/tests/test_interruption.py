@@ -19,8 +19,11 @@ if sys.platform == "win32":
     pytest.skip("Windows has no SIGINT for a single process", allow_module_level=True)
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 import longshore
+
+# A process in the background of a shell without job control inherits that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 repository = longshore.Registry(sys.argv[1], auth=None).repository("app")
 DIGEST = longshore.Digest.of(b"content")
