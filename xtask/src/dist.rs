@@ -14,7 +14,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::step::{output, succeed};
+use crate::step::{cargo, output, succeed};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -57,7 +57,7 @@ impl Release {
         let host = output(Command::new("rustc").arg("--print=host-tuple"))?.trim().to_owned();
         let target = static_target(&host).unwrap_or(host);
         let build = ["build", "--locked", "--profile", "dist", "-p", "longshore-cli", "--target"];
-        succeed(Command::new("cargo").args(build).arg(&target))?;
+        succeed(cargo().args(build).arg(&target))?;
         let program = Path::new("target").join(&target).join("dist").join(file_name());
         let version = output(Command::new(&program).arg("--version"))?;
         let version = version.trim().trim_start_matches("longshore ").to_owned();

@@ -107,8 +107,10 @@ impl Listing {
     fn fetch(&self) -> Option<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let fetch = async { tokio::time::timeout(LIMIT, self.request()).await };
-        let names = runtime.block_on(fetch).ok()?.ok()?.join("\n");
+        let names = runtime.block_on(fetch);
+        // Otherwise, dropping the runtime would wait for the resolution of a name.
         runtime.shutdown_background();
+        let names = names.ok()?.ok()?.join("\n");
         if let Some(file) = self.file() {
             let folder = file.parent().map(blob_file::create_folder);
             folder.and_then(|_| blob_file::replace_now(&file, names.as_bytes()).ok());

@@ -8,7 +8,7 @@ use clap::{Arg, Command};
 /// Lays out the help of the program.
 pub(crate) fn laid_out(program: Command) -> Command {
     let template = format!("{HEAD}{}{FOOT}", list(&program));
-    let mut program = program
+    let program = program
         .help_template(template)
         .mut_subcommands(|command| {
             // clap prints the last group itself, because clap adds `help` to this group.
@@ -20,15 +20,14 @@ pub(crate) fn laid_out(program: Command) -> Command {
             let rare = is_rare(&arg);
             arg.hide_short_help(rare)
         });
-    // Adds the options of every command to each command, so that they can be hidden there.
-    program.build();
+    // clap adds these options to each command that does not have them yet.
+    let unused = program.get_arguments().filter(|arg| {
+        arg.is_global_set() && (is_rare(arg) || UNUSED.contains(&arg.get_id().as_str()))
+    });
+    let hidden: Vec<Arg> = unused.map(|arg| arg.clone().hide(true)).collect();
     program.mut_subcommands(|command| match is_client(command.get_name()) {
         true => with_pointer(command),
-        false => command.mut_args(|arg| {
-            let hidden =
-                arg.is_hide_set() || is_rare(&arg) || UNUSED.contains(&arg.get_id().as_str());
-            arg.hide(hidden)
-        }),
+        false => command.args(&hidden),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::{Stream, StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use longshore::{CopyEvent, CopyObserver, Descriptor, Digest, EscapedText, Progress, Pushed};
 
@@ -138,20 +138,31 @@ impl Named {
     }
 }
 
+/// Runs futures, several at a time, and shows how many have ended. Their results are in order.
+///
+/// - `what`: what the futures read, such as `tags`.
+pub(crate) fn in_parallel<F: Future>(
+    style: Style,
+    what: &'static str,
+    work: impl ExactSizeIterator<Item = F>,
+) -> impl Stream<Item = F::Output> {
+    let mut counter = Counter::begin(style, what, work.len());
+    stream::iter(work).buffered(PARALLEL).inspect(move |_| counter.add_one())
+}
+
 /// Progress of reading a number of things, which is shown while this value exists.
-pub(crate) struct Counter {
+struct Counter {
     what: &'static str,
     count: usize,
-    done: AtomicUsize,
+    done: usize,
     /// The bar, on a terminal.
     bar: Option<(LiveBars, ProgressBar)>,
-    last: Mutex<Instant>,
+    last: Instant,
     is_shown: bool,
 }
 
 impl Counter {
-    /// - `what`: what is counted, such as `tags`.
-    pub(crate) fn begin(kind: Style, what: &'static str, count: usize) -> Self {
+    fn begin(kind: Style, what: &'static str, count: usize) -> Self {
         let is_live = kind == Style::Auto && std::io::stderr().is_terminal();
         let bar = is_live.then(|| {
             let style = style("{bar:30} {pos} of {len} {prefix}");
@@ -160,23 +171,22 @@ impl Counter {
             let bar = bars.add(bar);
             (bars, bar)
         });
-        let (done, last) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
-        Self { what, count, done, bar, last, is_shown: kind == Style::Auto }
+        Self { what, count, done: 0, bar, last: Instant::now(), is_shown: kind == Style::Auto }
     }
 
-    pub(crate) fn add_one(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+    fn add_one(&mut self) {
+        self.done += 1;
         if let Some((_, bar)) = &self.bar {
             bar.inc(1);
-            return;
-        }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_shown && last.elapsed() >= PAUSE {
-            *last = Instant::now();
-            say(format_args!("read {done} of {} {}", self.count, self.what));
+        } else if self.is_shown && self.last.elapsed() >= PAUSE {
+            self.last = Instant::now();
+            say(format_args!("read {} of {} {}", self.done, self.count, self.what));
         }
     }
 }
+
+/// The client itself sends at most 32 requests at a time to a host.
+const PARALLEL: usize = 32;
 
 /// A bar for each blob that is being transferred, and a bar for all blobs.
 struct Bars {
@@ -197,7 +207,7 @@ impl Bars {
         let (account, blobs) = &mut *shown;
         account.add(event);
         self.total.set_length(account.total);
-        self.total.set_position(account.done());
+        self.total.set_position(account.done);
         match event {
             CopyEvent::Progress { digest, done, .. } => {
                 let bar = blobs.entry(digest.clone()).or_insert_with(|| {
@@ -244,7 +254,7 @@ impl Lines {
         // The first line is printed after a pause, so short copies print nothing.
         if last.elapsed() >= PAUSE {
             *last = Instant::now();
-            let (done, total) = (size(account.done()), size(account.total));
+            let (done, total) = (size(account.done), size(account.total));
             say(format_args!("{done} of {total} in {} blobs", account.blobs.len()));
         }
     }
@@ -256,6 +266,8 @@ struct Account {
     blobs: HashMap<Digest, Blob>,
     /// Size of all blobs in bytes.
     total: u64,
+    /// The sum of the positions, in bytes.
+    done: u64,
 }
 
 /// A blob, and the position in bytes that its transfer has reached.
@@ -285,12 +297,10 @@ impl Account {
 
     fn reach(&mut self, digest: &Digest, done: u64) {
         if let Some(blob) = self.blobs.get_mut(digest) {
-            blob.done = done.min(blob.size);
+            let done = done.min(blob.size);
+            self.done = self.done.saturating_sub(blob.done).saturating_add(done);
+            blob.done = done;
         }
-    }
-
-    fn done(&self) -> u64 {
-        self.blobs.values().map(|blob| blob.done).fold(0, u64::saturating_add)
     }
 }
 
@@ -318,9 +328,9 @@ mod tests {
         };
         account.add(&progress(8, 8));
         account.add(&progress(2, 2));
-        assert_eq!((account.done(), account.total), (2, 20));
+        assert_eq!((account.done, account.total), (2, 20));
         account.add(&CopyEvent::Sent { digest: a.digest.clone(), size: 10 });
         account.add(&CopyEvent::Skipped { digest: b.digest, size: 10 });
-        assert_eq!((account.done(), account.total), (20, 20));
+        assert_eq!((account.done, account.total), (20, 20));
     }
 }

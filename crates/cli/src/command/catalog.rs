@@ -1,7 +1,7 @@
 use std::fmt;
 
 use clap::Args;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::TryStreamExt as _;
 use longshore::{
     ErrorKind, ListOptions, RegistryName, Repository, RepositoryName, Result, Source as _,
 };
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::output::Report;
-use crate::progress::Counter;
+use crate::progress::in_parallel;
 use crate::selection::Selection;
 use crate::table::{self, Column};
 
@@ -75,7 +75,6 @@ impl Answer {
         names: Vec<RepositoryName>,
     ) -> Result<Self> {
         let client = context.client()?;
-        let counter = Counter::begin(context.style(), "repositories", names.len());
         let rows = names.into_iter().map(async |name| {
             let repository = client.repository(&Repository::new(registry.clone(), name.clone()));
             let tags = match repository.tags(None).all().await {
@@ -84,10 +83,10 @@ impl Answer {
                 Err(e) if e.kind() == ErrorKind::NotFound => 0,
                 Err(e) => return Err(e),
             };
-            counter.add_one();
             Ok(Row { name: name.to_string(), tags })
         });
-        let repositories = stream::iter(rows).buffered(PARALLEL).try_collect().await?;
+        let rows = in_parallel(context.style(), "repositories", rows);
+        let repositories = rows.try_collect().await?;
         Ok(Self { repositories })
     }
 }
@@ -99,6 +98,3 @@ impl Report for Answer {
         table::write(to, &columns, &rows.collect::<Vec<_>>())
     }
 }
-
-/// The client itself sends at most 32 requests at a time to a host.
-const PARALLEL: usize = 32;

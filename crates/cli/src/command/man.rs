@@ -22,7 +22,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     blob_file::create_folder(folder)?;
     let program = crate::arguments::Arguments::laid_out();
     // The help of the program hides its commands, because it lists them in groups.
-    let program = program.mut_subcommands(|command| command.hide(false));
+    let mut program = program.mut_subcommands(|command| command.hide(false));
+    // Adds the options of every command to each command.
+    program.build();
     write(program, folder).map_err(|e| Error::io(folder, e))
 }
 

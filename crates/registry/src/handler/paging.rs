@@ -98,11 +98,16 @@ async fn fitting<T: Serialize + Send + 'static>(
 fn document<T: Serialize + Send + Sync + 'static>(
     start: String,
     names: Pages<T>,
-    within: impl Fn(&T) -> bool + Send + 'static,
+    within: impl Fn(&T) -> bool + Clone + Send + 'static,
 ) -> impl Stream<Item = Listed<Bytes>> + Send {
     let one = |text: String| stream::iter([Ok(text.into())]);
     let mut is_first = true;
-    let chunks = names.map_ok(move |page| {
+    let reaches = within.clone();
+    let pages = names.try_take_while(move |page| {
+        // The names are in order, so no name follows a page that starts after the last one.
+        future::ready(Ok(page.items.first().is_none_or(&reaches)))
+    });
+    let chunks = pages.map_ok(move |page| {
         let mut text = Vec::new();
         for name in page.items.iter().take_while(|name| within(name)) {
             if !std::mem::take(&mut is_first) {
@@ -112,8 +117,6 @@ fn document<T: Serialize + Send + Sync + 'static>(
         }
         Bytes::from(text)
     });
-    // A page without names within the range is followed by no others.
-    let chunks = chunks.try_take_while(|chunk| future::ready(Ok(!chunk.is_empty())));
     one(start + "[").chain(chunks).chain(one("]}".to_owned()))
 }
 

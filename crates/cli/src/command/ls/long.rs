@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::future::ready;
 use longshore::{
-    Digest, Image, Located, Location, Manifest, MediaType, Platform, RawManifest, Result, Source,
-    list_files,
+    Annotations, Digest, Error, Image, Located, Location, Manifest, MediaType, Platform,
+    RawManifest, Result, Source, list_files,
 };
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::message::warn;
 use crate::output::{Report, size};
-use crate::progress::Counter;
+use crate::progress::in_parallel;
 use crate::table::{self, Column};
 use crate::{exit, version_order};
 
@@ -57,19 +58,14 @@ struct Read {
 impl Answer {
     /// Reads the images with these names. An image that cannot be read is reported and left out.
     pub(super) async fn read(context: &Context, names: Vec<(String, Location)>) -> Self {
-        let counter = Counter::begin(context.style(), "tags", names.len());
         let reads = names.into_iter().map(async |(tag, location)| {
-            let read = async {
-                let located = context.stores().locate(&location).await?;
-                let manifest = located.source.manifest(&located.selector).await?;
-                Ok(Read { tag, located, manifest })
-            };
-            let read = read.await;
-            counter.add_one();
-            read
+            let located = context.stores().locate(&location).await?;
+            let manifest = located.source.manifest(&located.selector).await?;
+            Ok::<_, Error>(Read { tag, located, manifest })
         });
         let (mut read, mut is_complete) = (Vec::new(), true);
-        for result in stream::iter(reads).buffered(PARALLEL).collect::<Vec<Result<Read>>>().await {
+        let mut results = in_parallel(context.style(), "tags", reads);
+        while let Some(result) = results.next().await {
             match result {
                 Ok(one) => read.push(one),
                 Err(e) => {
@@ -78,13 +74,17 @@ impl Answer {
                 }
             }
         }
-        drop(counter);
+        drop(results);
         let details = details(context, &read).await;
-        let rows = read.into_iter().map(|Read { tag, manifest, .. }| Row {
-            tag,
-            digest: manifest.digest().clone(),
-            media_type: manifest.media_type().clone(),
-            details: details.get(manifest.digest()).cloned().unwrap_or_default(),
+        let rows = read.into_iter().map(|Read { tag, manifest, .. }| {
+            let details = details.get(manifest.digest()).cloned();
+            is_complete &= details.is_some();
+            Row {
+                tag,
+                digest: manifest.digest().clone(),
+                media_type: manifest.media_type().clone(),
+                details: details.unwrap_or_default(),
+            }
         });
         Self { tags: rows.collect(), is_complete }
     }
@@ -119,17 +119,16 @@ impl Answer {
     }
 }
 
-/// Reads the details of each manifest once, although several tags may point at it.
+/// Reads the details of each manifest once, although several tags may point at it. Reports the
+/// details that cannot be read, and leaves them out.
 async fn details(context: &Context, read: &[Read]) -> HashMap<Digest, Details> {
     let manifests: HashMap<&Digest, &Read> =
         read.iter().map(|read| (read.manifest.digest(), read)).collect();
-    let counter = Counter::begin(context.style(), "images", manifests.len());
     let details = manifests.into_iter().map(async |(digest, read)| {
         let details = Details::read(&*read.located.source, &read.manifest).await;
-        counter.add_one();
-        (digest.clone(), details.inspect_err(|e| warn(e)).unwrap_or_default())
+        Some((digest.clone(), details.inspect_err(|e| warn(e)).ok()?))
     });
-    stream::iter(details).buffer_unordered(PARALLEL).collect().await
+    in_parallel(context.style(), "images", details).filter_map(ready).collect().await
 }
 
 impl Details {
@@ -154,7 +153,8 @@ impl Details {
                 let files = list_files(manifest).unwrap_or_default();
                 let size = files.iter().map(|file| file.size).reduce(u64::saturating_add);
                 let annotations = parsed.annotations();
-                let created = annotations.and_then(|all| all.get(CREATED)).map(str::to_owned);
+                let created = annotations.and_then(|all| all.get(Annotations::CREATED));
+                let created = created.map(str::to_owned);
                 Self { size: size.filter(|size| *size > 0), created, platforms: Vec::new() }
             }
         })
@@ -194,9 +194,3 @@ const COLUMNS: [Column; 5] = [
     Column::left("created"),
     Column::left("platforms"),
 ];
-
-/// The annotation with the creation time of an artifact.
-const CREATED: &str = "org.opencontainers.image.created";
-
-/// The client itself sends at most 32 requests at a time to a host.
-const PARALLEL: usize = 32;
